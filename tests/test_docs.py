@@ -1,7 +1,9 @@
 """Documentation: links, sections, settings, targets and emulated services agree with the code."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,18 @@ def test_sandbox_page_lists_every_incomplete_service() -> None:
     assert services, "no docstring lists what is not implemented"
     linked = set(re.findall(r"\]\(\.\./sandbox/([\w.]+)", (ROOT / "docs" / "sandbox.md").read_text()))
     assert services <= linked, f"docs/sandbox.md lacks {sorted(services - linked)}"
+
+
+def test_script_of_sandbox_page_keeps_access_key_from_other_users(tmp_path: Path) -> None:
+    """`make` and `aws` are stand-ins; an earlier run can have left a file that others can read."""
+    (script,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "sandbox.md").read_text(), re.DOTALL)
+    file = tmp_path / "sandbox.txt"
+    file.touch(0o644)
+    make = "echo '  export AWS_SECRET_ACCESS_KEY=key'; echo 'Press Ctrl-C'; exec sleep 60"
+    for name, commands in {"make": make, "aws": "test $AWS_SECRET_ACCESS_KEY = key"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{commands}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    run = subprocess.run(["/bin/bash", "-ec", script], cwd=tmp_path, env=environment, check=False, timeout=60)
+    assert run.returncode == 143, "the key was not exported, or the sandbox not stopped"
+    assert file.stat().st_mode & 0o777 == 0o600

@@ -1,10 +1,13 @@
 """Packages of Lambda functions: each contains what its handlers import, and no code of another system."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 from .conftest import ROOT, Assembly, resources_of_type
 
@@ -13,6 +16,12 @@ IMPORT = """import importlib, sys
 for module in sys.argv[1:]:
     importlib.import_module(module)
 print(*sorted(name for name in sys.modules if name.split(".")[0] == "lambdas"))
+"""
+# Prints what a handler's module imports in addition to the modules that Lambda's runtime client has imported.
+IMPORTED_IN_ADDITION = """import decimal, importlib, json, logging, os, re, sys, threading, time, traceback, warnings
+before = set(sys.modules)
+importlib.import_module(sys.argv[1])
+print(*sorted({name.split(".")[0] for name in sys.modules.keys() - before}))
 """
 
 
@@ -40,3 +49,17 @@ def test_packages_import_without_the_project(assembly: Assembly) -> None:
     assert shared.keys() == {path.parent.name for path in (ROOT / "lambdas").glob("*/__init__.py")}
     assert shared["static_site"] == shared["multi_region_api"] == [], "these add to the latency of requests"
     assert shared["cost_control"] == ["lambdas", "lambdas.mail_text"]
+
+
+@pytest.mark.parametrize("module", ["static_site.handler", "multi_region_api.hello", "multi_region_api.healthcheck"])
+def test_handler_that_a_viewer_waits_for_imports_only_typing(module: str, tmp_path: Path) -> None:
+    system = module.partition(".")[0]
+    package = shutil.copytree(ROOT / "lambdas" / system, tmp_path / system)
+    if system == "multi_region_api":
+        (package / "settings.json").write_text('{"allowed_origins": [], "drain_urls": {}, "dependencies": []}')
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", IMPORTED_IN_ADDITION, module],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"], "AWS_REGION": "us-east-1"}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["_typing", system, "typing"]

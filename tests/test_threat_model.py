@@ -191,6 +191,18 @@ def test_page_names_existing_tests_and_outputs(assembly: Assembly) -> None:
     )
 
 
+def test_page_names_the_functions_of_aws_cdk_lib(every_assembly: list[Assembly]) -> None:
+    """Whoever may invoke one chooses the buckets and the files: they take both from the event."""
+    names = {
+        re.sub(r"(CustomResourceProviderHandler)?[0-9A-F]{8}\w*$", "", name)
+        for template in all_templates(every_assembly).values()
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function" and name.startswith("Custom")
+    }
+    assert names == {"CustomCDKBucketDeployment", "CustomS3AutoDeleteObjects"}
+    assert names <= set(re.findall(r"`(\w+)`", PAGE.read_text()))
+
+
 def test_page_limits_match_the_templates(assembly: Assembly, full_assembly: Assembly) -> None:
     text = PAGE.read_text()
     (acl,) = resources_of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")

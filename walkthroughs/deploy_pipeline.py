@@ -11,6 +11,7 @@ import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -104,6 +105,10 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
 
         self.target.wait_until(has_new_timeout, "the queue's new visibility timeout")  # SQS takes up to a minute
         self._check_no_leftover()
+        assert deployment.variables["report"], "the report was not stored"
+        (key,) = parse_qs(urlsplit(deployment.variables["report"]).query)["prefix"]
+        report = self.s3.get_object(Bucket=self.input_object["Bucket"], Key=key)["Body"].read().decode()
+        assert "| Waiting | AWS::SQS::Queue |" in report, f"the queue is not in the report: {report}"
         return f'the same queue, now with 45 s; "{deployment.message}"'
 
     def no_change_succeeds(self) -> str:
@@ -175,6 +180,10 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         self._check_no_leftover()
         return f'"{_first_line(failed.message)}"'
 
+    def misspelled_property_is_reported(self) -> str:
+        misspelled = self._edited("VisibilityTimeout: 30", "VisibilityTimeOut: 30")
+        return self._push_rejected("misspelled", misspelled, "- Waiting (AWS::SQS::Queue): ")
+
     def failing_update_is_rolled_back_and_explained(self) -> str:
         denied = "Resources:\n  Baseline:\n    Type: AWS::SSM::PatchBaseline\n    Properties: {Name: none}\n\n"
         failed = self._deploy("rolled back", template=self._edited("Resources:\n", denied))
@@ -226,6 +235,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         ),
         Step("Remove the template", missing_template_is_reported),
         Step("Push a template with a syntax error", broken_template_is_reported),
+        Step("Push a template with a misspelled property", misspelled_property_is_reported),
         Step("Add a resource that the service role may not create", failing_update_is_rolled_back_and_explained),
         Step("Send a job to the trigger twice", duplicate_job_starts_one_execution),
         Step("Compare the state transitions of the deployments", history_shows_each_path),

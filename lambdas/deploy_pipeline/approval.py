@@ -22,6 +22,7 @@ from .errors import InvalidInputError
 from .events import ApprovalEvent, DecisionRecord
 from .nesting import is_too_deeply_nested
 from .objects import DENIED, MISSING
+from .report import console_address
 from .request import MAX_NESTING_LEVELS
 from .stack import change_set_name
 
@@ -78,7 +79,7 @@ def _request_text(event: ApprovalEvent, queue_url: str, now: datetime) -> str:
     deadline = (now + timedelta(seconds=event["timeoutSeconds"])).strftime(TIME_FORMAT)
     stack_id, change_set_id = quote(event["stackId"], safe=""), quote(event["changeSetId"], safe="")
     region = event["executionArn"].split(":")[3]
-    console = f"https://{region}.console.aws.amazon.com"
+    console = console_address(region)
     changes = f"{console}/cloudformation/home?region={region}#/stacks/changesets/changes"
     heading, *unsafe = event["cause"].split("\n")  # the heading has the link to the report
     lines = [

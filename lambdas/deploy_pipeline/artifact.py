@@ -74,7 +74,15 @@ def read_file(archive: zipfile.ZipFile, path: str, field: str, max_bytes: int) -
     """
     name = normalize_path(path, field)
     label = f"{field} {name!r}"
-    entry = _find_entry(archive, name, label)
+    return read_entry(archive, _find_entry(archive, name, label), label, max_bytes)
+
+
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, label: str, max_bytes: int) -> bytes:
+    """Return the content of an entry, which messages call `label`.
+
+    Raises:
+        InvalidArtifactError: it is empty, a link or too large, or has an unsupported compression.
+    """
     check_entry(entry, label)
     with archive.open(entry) as file:
         content = file.read(max_bytes + 1)  # the size in the central directory can be wrong

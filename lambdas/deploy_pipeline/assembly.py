@@ -21,9 +21,12 @@ FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
 MAX_DESTINATIONS = 10  # of an asset; CDK writes one for each environment
+# Of a stack. CDK has one bucket for each environment, and one manifest.
+MAX_ASSETS, MAX_BUCKETS, MAX_ASSET_MANIFESTS = 1000, 10, 5
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
 # CDK names an asset in S3 after its hash. The lengths are limited, because the search time is proportional to them.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can contain half a character, which UTF-8 cannot
 ANY_ENVIRONMENT = "aws://unknown-account/unknown-region"
 
 
@@ -85,21 +88,23 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
     stack = _find_stack(artifacts, location)
     _check_environment(str(stack.get("environment", ANY_ENVIRONMENT)), environment)
     properties = _object(stack, "properties", MANIFEST)
-    files = [
-        _text(_object(artifact, "properties", MANIFEST), "file", MANIFEST)
-        for name in _list(stack, "dependencies")
-        if isinstance(name, str)
-        and isinstance(artifact := artifacts.get(name), dict)
-        and artifact.get("type") == ASSETS
-    ]
     template = _text(properties, "templateFile", MANIFEST)
-    destinations = [item for file in files for item in _destinations(archive, location.path, file, environment)]
+    destinations = [
+        destination
+        for file in _asset_manifests(artifacts, stack)
+        for destination in _destinations(archive, location.path, file, environment)
+    ]
+    if len(destinations) > MAX_ASSETS:
+        raise InvalidArtifactError(f"The stack has {len(destinations):,} assets; accepted: at most {MAX_ASSETS:,}")
+    buckets = frozenset(bucket for _, used in destinations for bucket in used)
+    if len(buckets) > MAX_BUCKETS:
+        raise InvalidArtifactError(f"The stack has assets in {len(buckets)} buckets; accepted: at most {MAX_BUCKETS}")
     return AssemblyStack(
         template_path=f"{location.path}/{template}",
         tags=_texts(properties, "tags", MANIFEST),
         parameters=_texts(properties, "parameters", MANIFEST),
         assets=tuple(asset for asset, _ in destinations if asset.path != f"{location.path}/{template}"),
-        buckets=frozenset(bucket for _, buckets in destinations for bucket in buckets),
+        buckets=buckets,
     )
 
 
@@ -119,6 +124,21 @@ def _find_stack(artifacts: Mapping[str, object], location: AssemblyLocation) -> 
     nested = f"; stacks of a stage are in another assembly: {_listed(stages)}" if stages else ""
     known = _listed(sorted(stacks)) or "none"
     raise InvalidArtifactError(f"assembly.stack: given {location.stack}; {location.path} has {known}{nested}")
+
+
+def _asset_manifests(artifacts: Mapping[str, object], stack: Mapping[str, object]) -> list[str]:
+    """Return the files of the asset manifests on which a stack depends."""
+    names = dict.fromkeys(name for name in _list(stack, "dependencies") if isinstance(name, str))
+    files = [
+        _text(_object(artifact, "properties", MANIFEST), "file", MANIFEST)
+        for name in names
+        if isinstance(artifact := artifacts.get(name), dict) and artifact.get("type") == ASSETS
+    ]
+    if len(files) > MAX_ASSET_MANIFESTS:
+        raise InvalidArtifactError(
+            f"The stack has {len(files)} asset manifests; accepted: at most {MAX_ASSET_MANIFESTS}"
+        )
+    return files
 
 
 def _check_environment(given: str, environment: str) -> None:
@@ -193,7 +213,7 @@ def _list(value: Mapping[str, object], name: str) -> list[object]:
 
 def _text(value: Mapping[str, object], name: str, where: str) -> str:
     content = value.get(name)
-    if not isinstance(content, str) or not content:
+    if not isinstance(content, str) or not content or SURROGATE.search(content):
         raise InvalidArtifactError(f"{where}: {name} is not text; the pipeline reads assemblies of CDK 2.")
     return content
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from .artifact import MAX_TEMPLATE_BYTES, check_entry, normalize_path, normalized_names, open_artifact, read_file
+from .artifact import MAX_TEMPLATE_BYTES, check_entry, normalize_path, normalized_names, open_artifact, read_entry
 from .assembly import FIELD, AssemblyStack, FileAsset, read_stack
 from .errors import InvalidArtifactError
 from .objects import DENIED, MISSING
@@ -83,12 +83,12 @@ class _Publisher:
         """Write the content of an asset to a file, and return its hash."""
         if asset.is_folder:
             return self._write_zip(asset, target)
+        ((_, entry),) = self._only(normalize_path(asset.path, FIELD), asset)
         if asset.path.endswith(TEMPLATE_SUFFIX):
-            template = read_file(self.archive, asset.path, FIELD, MAX_TEMPLATE_BYTES)
+            template = read_entry(self.archive, entry, f"The asset {asset.path!r}", MAX_TEMPLATE_BYTES)
             content = stack.with_bucket(template, asset.path, self.bucket)
             target.write(content)
             return hashlib.sha256(content).hexdigest()
-        ((_, entry),) = self._only(normalize_path(asset.path, FIELD), asset)
         _, content_hash = self._copy(entry, target, asset, MAX_ASSET_BYTES)
         return content_hash
 

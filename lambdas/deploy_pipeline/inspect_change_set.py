@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, cloudformation: "CloudFormation
         client = cloudformation or boto3.client("cloudformation", region_name=options.region)
         return _inspect(client, *_find(client, options), policy, options.report)
     except (BotoCoreError, ClientError, DeploymentError, OSError) as error:
-        print(error, file=sys.stderr)
+        _print(str(error), sys.stderr)
         return FAILED
 
 
@@ -82,12 +82,13 @@ def _inspect(
         print(f"{stack_name}: no changes")
         return SAFE
     if status["status"] != "ready":
-        print(status["reason"], file=sys.stderr)
+        _print(status["reason"], sys.stderr)
         return FAILED
     if policy.drift != "ignore":
         _check_deployment_mode(client, change_set, policy.drift)
     result = inspect(client, change_set, stack_name, policy, lambda text: _append(report, text))
-    print(result["cause"] or "\n".join(filter(None, [f"{stack_name}: no unsafe changes", result["notices"]])))
+    safe = "\n".join(filter(None, [f"{stack_name}: no unsafe changes", result["notices"]]))
+    _print(result["cause"] or safe, sys.stdout)
     return SAFE if result["safe"] else UNSAFE
 
 
@@ -107,6 +108,16 @@ def _check_deployment_mode(client: "CloudFormationClient", change_set: str, drif
             f"policy.drift: given {drift}; the change set has no drift, because it was not created with"
             " --deployment-mode REVERT_DRIFT"
         )
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print lines that neither a terminal nor a build service executes: templates and hooks choose parts of them.
+
+    GitHub Actions reads commands at the start of a line (``::error::``) or anywhere in it (``##[error]``).
+    """
+    for line in text.splitlines():
+        shown = "".join(letter if letter.isprintable() else " " for letter in line).replace("##[", "# #[")
+        print(f"- {shown}" if shown.lstrip().startswith("::") else shown, file=stream)
 
 
 def _append(file: Path | None, text: str) -> str:

@@ -11,6 +11,9 @@ from .inspection import NESTED, Lookups
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
+# Resources that were once part of the stack. Others can have created resources with the same names since.
+REMOVED = ("DELETE_COMPLETE", "DELETE_SKIPPED")
+
 
 def lookups(cloudformation: "CloudFormationClient", stack_name: str) -> Lookups:
     """Create the lookups for a stack and its nested stacks."""
@@ -32,6 +35,8 @@ def _physical_ids(cloudformation: "CloudFormationClient", stack_name: str) -> se
     while stacks:
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stacks.pop()):
             for resource in page["StackResourceSummaries"]:
+                if resource["ResourceStatus"] in REMOVED:
+                    continue
                 kind, physical_id = resource["ResourceType"], resource.get("PhysicalResourceId", "")
                 if kind == NESTED and physical_id and (kind, physical_id) not in physical_ids:
                     stacks.append(physical_id)

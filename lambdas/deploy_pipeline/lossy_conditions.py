@@ -118,10 +118,12 @@ def _limits(rule: Mapping[str, object]) -> Iterator[tuple[str, float, float]]:
 
 def _loses_replicas(before: object, after: object) -> bool:
     """Return whether a replica of a table is removed, or loses a protection."""
-    remaining = {replica.get("Region"): replica for replica in map(_object, _list(after))}
+    remaining, previous = (
+        {str(replica.get("Region")): replica for replica in map(_object, _list(replicas))}
+        for replicas in (after, before)
+    )
     return any(
-        replica.get("Region") not in remaining or _loses_protection(replica, remaining[replica.get("Region")])
-        for replica in map(_object, _list(before))
+        region not in remaining or _loses_protection(replica, remaining[region]) for region, replica in previous.items()
     )
 
 
@@ -184,10 +186,14 @@ def _alike(before: object, after: object) -> bool:
 
 
 def _retains_less(before: object, after: object) -> bool:
-    strength = {"Retain": 2, "RetainExceptOnCreate": 2, "Snapshot": 1, "Delete": 0}
-    if before not in strength or after not in strength:
+    strengths = {"Retain": 2, "RetainExceptOnCreate": 2, "Snapshot": 1, "Delete": 0}
+    return _strength(strengths, after) < _strength(strengths, before)
+
+
+def _strength(strengths: Mapping[str, int], value: object) -> int:
+    if not isinstance(value, str) or value not in strengths:
         raise HiddenValueError
-    return strength[after] < strength[before]
+    return strengths[value]
 
 
 def _archives_less(before: object, after: object) -> bool:
@@ -204,10 +210,8 @@ def _locks_less(before: object, after: object) -> bool:
 
 def _lock(value: object) -> tuple[int, float]:
     retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
-    modes: dict[object, int] = {None: 0, "GOVERNANCE": 1, "COMPLIANCE": 2}
-    if retention.get("Mode") not in modes:
-        raise HiddenValueError
-    return modes[retention.get("Mode")], _number(retention.get("Days", 0)) + 365 * _number(retention.get("Years", 0))
+    mode = _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
+    return mode, _number(retention.get("Days", 0)) + 365 * _number(retention.get("Years", 0))
 
 
 def _turns_off_protection(before: object, after: object) -> bool:
@@ -216,15 +220,13 @@ def _turns_off_protection(before: object, after: object) -> bool:
 
 def _is_protected(attributes: object) -> bool:
     """Return whether a load balancer has the attribute ``deletion_protection.enabled``."""
-    values = {item.get("Key"): item.get("Value") for item in map(_object, _list(attributes))}
+    values = {str(item.get("Key")): item.get("Value") for item in map(_object, _list(attributes))}
     return _is_on(values.get("deletion_protection.enabled", "false"))
 
 
 def _is_more_mutable(before: object, after: object) -> bool:
-    strength = {"IMMUTABLE": 3, "IMMUTABLE_WITH_EXCLUSION": 2, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
-    if before not in strength or after not in strength:
-        raise HiddenValueError
-    return strength[after] < strength[before]
+    strengths = {"IMMUTABLE": 3, "IMMUTABLE_WITH_EXCLUSION": 2, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
+    return _strength(strengths, after) < _strength(strengths, before)
 
 
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)

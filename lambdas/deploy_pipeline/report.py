@@ -16,7 +16,7 @@ PREFIX = "reports/"
 CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}  # by prefix of the Region
 logger = logging.getLogger(__name__)
 
-ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", "<": "&lt;", "`": "'", "\n": " ", "[": "\\["})
+ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", "<": "&lt;", "`": "'", "[": "\\["})
 HEADER = ("| resource | type | result | details |", "|---|---|---|---|")
 
 
@@ -47,7 +47,7 @@ def _row(finding: Finding) -> str:
     if finding.drift not in details:
         details = f"{details}; {finding.drift}".removeprefix("; ")
     cells = (finding.logical_id, finding.type, result, details)
-    return f"| {' | '.join(cell.translate(ESCAPED) for cell in cells)} |"
+    return f"| {' | '.join(' '.join(cell.splitlines()).translate(ESCAPED) for cell in cells)} |"
 
 
 def put_report(s3: "S3Client", bucket: str, change_set_id: str, text: str) -> str:
@@ -63,5 +63,10 @@ def put_report(s3: "S3Client", bucket: str, change_set_id: str, text: str) -> st
         logger.warning("The report could not be stored", extra={"change_set_id": change_set_id, "reason": str(error)})
         return ""
     region = s3.meta.region_name
-    console = next((host for prefix, host in CONSOLES.items() if region.startswith(prefix)), "console.aws.amazon.com")
-    return f"https://{region}.{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+    return f"{console_address(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+
+
+def console_address(region: str) -> str:
+    """Return the address of the console in the partition of a Region."""
+    host = next((host for prefix, host in CONSOLES.items() if region.startswith(prefix)), "console.aws.amazon.com")
+    return f"https://{region}.{host}"

@@ -128,9 +128,10 @@ def clean_up(event: ExecutionStatusEvent, _context: object) -> None:
     """Delete the change set that an aborted, timed out or failed execution left behind, if any."""
     detail = event["detail"]
     try:
+        _refuse_other_names(detail["name"])
         request = _accepted_request(json.loads(detail["input"]))
     except (InvalidInputError, RecursionError, ValueError):  # ValueError: a number with too many digits
-        return  # with an invalid input, the execution created nothing
+        return  # with an invalid name or input, the execution created nothing
     result = delete_leftover(CLOUDFORMATION, detail["name"], request.stack_name)
     logger.info(
         "Cleaned up after the execution",

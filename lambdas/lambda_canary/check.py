@@ -1,5 +1,7 @@
 """Check that a rollout is possible, before anything is changed, and plan it."""
 
+import json
+import re
 from typing import TYPE_CHECKING, TypedDict
 
 from .alias import Alias, function_name, read, shifted
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 METRIC_DELAY = 60  # seconds until the metrics of an ended invocation arrive: Lambda sends them once a minute
 READY, PENDING = "Active", "Pending"  # states of a version
 USABLE_STATES = (READY, "Inactive")  # an idle version is activated by its invocation
+# Of an execution. Step Functions accepts others, some of which would not be found again in the mark of an alias.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 class Plan(TypedDict):
@@ -41,10 +45,14 @@ def plan(
     """Check function, alias, version and alarms, and return the plan. No weights: the alias has this version already.
 
     Raises:
-        InvalidInputError: Lambda would reject the rollout, or an alarm does not exist.
+        InvalidInputError: Lambda would reject the rollout, an alarm does not exist, or the execution's name is invalid.
         VersionPendingError: Lambda is still preparing a version.
         AliasBusyError: the alias has weights.
     """
+    if not NAME.fullmatch(execution):
+        raise InvalidInputError(
+            f"the name of the execution is {json.dumps(execution)}; it must have 1 to 80 letters, digits, - and _"
+        )
     target, new = config.target(rollout_input)
     alias = read(awslambda, target.arn, target.alias)
     if alias.weights:

@@ -13,6 +13,10 @@ class AliasChangedError(Exception):
     """Somebody else changed the alias during the rollout. It is left alone."""
 
 
+class MetricsIncompleteError(Exception):
+    """CloudWatch has not returned all values. The state machine reads them again."""
+
+
 class VersionPendingError(Exception):
     """Lambda is still preparing the version, and would reject its invocation. The state machine checks again."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .alias import function_name
 from .comparison import Figures, Throttling
+from .errors import MetricsIncompleteError
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -104,8 +105,13 @@ def _query(
 def _values(
     client: "CloudWatchClient", queries: "list[MetricDataQueryTypeDef]", window: Window
 ) -> dict[str, list[float]]:
-    """Return the values of each query, of all pages, in the order of their times."""
+    """Return the values of each query, of all pages, in the order of their times.
+
+    Raises:
+        MetricsIncompleteError: some are missing, for example because of an internal error.
+    """
     values: dict[str, list[float]] = {query["Id"]: [] for query in queries}
+    statuses: dict[str, str] = {}  # of the last page
     times = window.times
     pages = client.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries,
@@ -116,4 +122,7 @@ def _values(
     for page in pages:
         for result in page["MetricDataResults"]:
             values[result["Id"]] += result["Values"]
+            statuses[result["Id"]] = result["StatusCode"]
+    if incomplete := [name for name in values if statuses.get(name) != "Complete"]:
+        raise MetricsIncompleteError(f"CloudWatch has not returned all values of {', '.join(incomplete)}.")
     return values

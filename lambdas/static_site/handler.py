@@ -2,11 +2,11 @@
 
 Lambda@Edge has no environment variables, so the stack writes the settings to `settings.json` next to this module.
 The handler logs nothing. It imports only what it needs, because every import lengthens the cold start, during which a
-viewer waits (`dataclasses` and `http` would double it).
+viewer waits (`dataclasses`, `http` and `pathlib` would double it).
 """
 
 import json
-from pathlib import Path
+import os
 from typing import TypedDict
 
 from .rewrite import Redirect, RewriteOptions, rewrite
@@ -53,14 +53,15 @@ class Response(TypedDict):
     headers: dict[str, list[Header]]
 
 
-def load_options(path: Path) -> RewriteOptions:
+def load_options(path: str) -> RewriteOptions:
     """Load the options from the settings file."""
-    return RewriteOptions(**json.loads(path.read_text()))
+    with open(path, encoding="utf-8") as file:
+        return RewriteOptions(**json.load(file))
 
 
 STATUS_DESCRIPTIONS = {301: "Moved Permanently", 308: "Permanent Redirect"}
-SETTINGS = Path(__file__).with_name("settings.json")
-OPTIONS = load_options(SETTINGS) if SETTINGS.exists() else RewriteOptions()
+SETTINGS = f"{os.path.dirname(__file__)}/settings.json"
+OPTIONS = load_options(SETTINGS) if os.path.exists(SETTINGS) else RewriteOptions()
 
 
 def handler(event: Event, _context: object, options: RewriteOptions = OPTIONS) -> Request | Response:

@@ -39,6 +39,7 @@ from . import metadata, systemd
 
 H2O_PORT = PORTS["H2O"]
 CREDENTIALS = "credentials.json"  # of the instance's role; the metadata service has them on AWS
+AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")  # empty ones, in this process
 INSTANCES = "instances"  # folder of their file systems, below the sandbox's folder
 
 
@@ -137,13 +138,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
     (root.parent / systemd.PORTS).mkdir(exist_ok=True)
     (root.parent / systemd.PORTS / instance["PrivateIpAddress"]).write_text(str(port))
     environment = (
-        {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        | {
-            "ROOT": str(root),
-            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint(instance["InstanceId"]),
-        }
+        boot_environment(root, instance["InstanceId"])
         | credentials
         | _software()
         | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
@@ -152,6 +147,17 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
         subprocess.Popen(
             ["/bin/bash", str(user_data)], env=environment, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+
+
+def boot_environment(root: Path, instance_id: str) -> dict[str, str]:
+    """Return the environment of user data, without AWS variables, except those that hide the user's AWS files."""
+    inherited = {name: value for name, value in os.environ.items() if name in AWS_FILES or not name.startswith("AWS_")}
+    return inherited | {
+        "ROOT": str(root),
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint(instance_id),
+    }
 
 
 def _software() -> dict[str, str]:

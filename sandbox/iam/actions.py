@@ -83,6 +83,11 @@ RESOURCES = {
     "sts": ["{RoleArn}"],
 }
 URL = re.compile("^https?://.*/")  # of a queue, before its name
+# Actions on several resources: their type, and the parameter with their names.
+LISTS = {
+    f"cloudwatch:{name}Alarm{'s' if name == 'Delete' else 'Actions'}": ("alarm", "AlarmNames")
+    for name in ("Delete", "Disable", "Enable")
+}
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
 
@@ -124,16 +129,16 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     if action in NO_PERMISSION:
         return
     if operation.name == "DeleteObjects":
-        permissions = [
-            (f"{action}{'Version' if version else ''}", arn)
-            for arn, version in s3.deleted_objects(operation.get("Bucket"), operation.body.encode())
-        ]
+        objects = s3.deleted_objects(operation.get("Bucket"), operation.body.encode())
+        if not objects:
+            raise UnknownOperationError("s3:DeleteObjects without valid XML")
+        permissions = [(f"{action}{'Version' if version else ''}", arn) for arn, version in objects]
     else:
-        permissions = [(action, resource) for resource in _resources(operation, action)]
+        permissions = [(action, resource) for resource in _resources(operation, action) or ["*"]]
     for name, resource in permissions:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(name, resource, context)
-    yield from implied.permissions(operation, action, permissions[0][1] if permissions else "*")
+    yield from implied.permissions(operation, action, permissions[0][1])
     if operation.service == "athena":
         yield from athena.permissions(operation)
 
@@ -155,7 +160,7 @@ def _action(operation: Operation) -> str:
 
 
 def _resources(operation: Operation, action: str) -> Iterable[str]:
-    """Return the ARNs of the resources of an operation."""
+    """Return the ARNs of the resources of an operation; none if its parameters name none."""
     service, name = action.split(":")
     kinds = [] if service == "apigateway" else _reference()[service]["Actions"][name.lower()].get("Resources")
     match service:
@@ -167,12 +172,16 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
             bucket, key = operation.get("Bucket"), operation.get("Key")
             return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"]
         case "ec2":
-            return ec2_resources.resources(operation, kinds) or ["*"]
+            return ec2_resources.resources(operation, kinds)
         case "glue":
             return athena.glue_resources(_glue_name(operation))
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
+        case _ if action in LISTS:
+            kind, parameter = LISTS[action]
+            prefix = f"arn:aws:{service}:{operation.region}:{ACCOUNT}:{kind}"
+            return [f"{prefix}:{value}" for value in operation.values(parameter)]
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:

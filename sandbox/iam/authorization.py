@@ -38,9 +38,9 @@ class AccessDeniedError(Exception):
 
 def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) -> tuple[int, Any, bytes] | None:
     """Return the response to a request with a valid signature that policies deny."""
-    if headers.get("x-amz-target", "").startswith(TEST_TARGET):
-        return None
     path, query = scope["raw_path"].partition(b"?")[0].decode("latin-1"), scope["query_string"].decode("latin-1")
+    if headers.get("x-amz-target", "").startswith(TEST_TARGET) and path == "/":
+        return None
     operation = parse(signature.service, signature.region, scope["method"], path, query, headers, body)
     principal, session = policies.principal_of(signature.access_key_id)
     CALLER.set(principal)

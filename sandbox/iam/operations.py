@@ -12,9 +12,14 @@ import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, StructureShape
 
+from ..ministack.requests import service_patterns
+
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
+CONTROL_PREFIX = "/_"  # of paths with which MiniStack is controlled, such as /_ministack/reset
+SIGNING_NAMES = {"dynamodbstreams": ("dynamodb",)}  # that differ from MiniStack's
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
+FORM_SERVICES = QUERY_SERVICES - {"cloudwatch"}  # without the JSON protocol
 SESSION = botocore.session.Session()
 
 
@@ -71,17 +76,36 @@ class _Route:
 
 
 def parse(
-    service: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+    signing_name: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> Operation:
-    """Return the operation of a request. `service` is the name in its signature."""
-    service, target = PREFIXES.get(service, service), headers.get("x-amz-target", "")
+    """Return the operation of a request; `signing_name` is that of the service in its signature.
+
+    A request that MiniStack could read in another way has an operation without a name, which is denied.
+    """
+    service, target = PREFIXES.get(signing_name, signing_name), headers.get("x-amz-target", "")
+    unknown = Operation(service, "", region, method=method, path=path)
+    if unquote(path).startswith(CONTROL_PREFIX) or ((target or service in QUERY_SERVICES) and path != "/"):
+        return unknown
     if target:
+        # MiniStack selects the service by the target, and some services then read a form.
+        if signing_name not in _services_of(target) or service in FORM_SERVICES:
+            return unknown
         return Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
     if service in QUERY_SERVICES:
-        form = dict(parse_qsl(query, keep_blank_values=True))
-        form |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        pairs = parse_qsl(f"{query}&{body.decode(errors='replace')}", keep_blank_values=True)
+        form = dict(pairs)
+        if len(form) < len(pairs):  # MiniStack would use the first of two values, or that of the body
+            return unknown
         return Operation(service, form.pop("Action", ""), region, form)
     return _rest(service, region, method, path, query, headers, body)
+
+
+def _services_of(target: str) -> list[str]:
+    """Return the names in signatures of the service that MiniStack selects by X-Amz-Target."""
+    for name, patterns in service_patterns.items():
+        if target.startswith(tuple(patterns.get("target_prefixes", ()))):
+            return [name, *SIGNING_NAMES.get(name, ())]
+    return []
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -107,6 +131,8 @@ def _rest(
         return Operation(service, "", region, method=method, path=path)
     route, match = max(matches, key=lambda found: found[0].rank)
     parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
+    if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
+        return Operation(service, "", region, method=method, path=path)  # MiniStack reads it as a slash
     shape = route.model.input_shape
     for member, member_shape in (shape.members if shape else {}).items():
         location = member_shape.serialization

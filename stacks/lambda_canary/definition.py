@@ -26,6 +26,7 @@ from ..constructs.states_language import (
 # Errors of the AWS SDK in the functions, after its retries, that can pass; denied calls are not among them.
 API_RETRY = FUNCTION_RETRY | {
     "ErrorEquals": [
+        "MetricsIncompleteError",
         "TooManyRequestsException",
         "ServiceException",
         "ResourceConflictException",

@@ -62,7 +62,7 @@ TEXT_TYPES = {
     ".htm": "text/html; charset=utf-8",
 }
 # Browsers look for the charset of a page in its first 1,024 bytes.
-DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | re.IGNORECASE)
+DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]{1,1024}charset", re.DOTALL | re.IGNORECASE)
 # As JSON. Each name appears twice in the template (at most 1,000,000 bytes), and twice in the event with which
 # CloudFormation updates the upload function's resource (at least 256 KB).
 MAX_PATTERN_CHARACTERS = 100_000

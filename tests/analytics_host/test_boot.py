@@ -280,6 +280,16 @@ def test_proxy_step_replaces_default_site_first(computer: Computer) -> None:
     assert "HOST_STEPS=(packages proxy " in (HOST / "boot.sh").read_text()
 
 
+def test_ssh_is_disabled_on_every_host(computer: Computer) -> None:
+    """Ubuntu's image accepts keys of EC2 Instance Connect for a user with sudo, and users can forward any port."""
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    for _ in range(2):
+        assert computer.boot("ssh").returncode == 0
+    assert computer.calls_of("systemctl") == ["systemctl mask --now ssh.socket ssh.service"] * 2
+    lists = re.findall(r"^(?:HOST|WORKER)_STEPS=\((.*)\)$", (HOST / "boot.sh").read_text(), re.MULTILINE)
+    assert [steps.split()[-3:] for steps in lists] == [["ssh", "idle", "health"]] * 2
+
+
 def test_tls_setting_creates_certificate_with_private_key(computer: Computer) -> None:
     (computer.root / "etc/nginx/conf.d").mkdir(parents=True)
     computer.program("nginx", "exit 0")

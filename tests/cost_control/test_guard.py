@@ -218,6 +218,21 @@ def test_instance_of_untagged_scaling_group_is_reported_and_runs_on() -> None:
 
 @pytest.mark.reliability(
     "cost_control",
+    "System-specific",
+    fault="Budgets no longer updates the cost, and reports the budget as unhealthy",
+    expected="an error with the reason, and an alarm: the old cost could stay below every threshold",
+    observed="BudgetError",
+)
+def test_budget_that_is_not_updated_is_an_error(month: Month) -> None:
+    month.account.budget["HealthStatus"] = {"Status": "HEALTHY"}
+    month.message()
+    month.account.budget["HealthStatus"] = {"Status": "UNHEALTHY", "StatusReason": "BILLING_VIEW_UNHEALTHY"}
+    with pytest.raises(BudgetError, match="Budgets does not update budget budget: BILLING_VIEW_UNHEALTHY"):
+        month.message()
+
+
+@pytest.mark.reliability(
+    "cost_control",
     "Malformed input",
     fault="the budget has no limit, for example because it adjusts itself",
     expected="an error that names the budget, and no action",

@@ -236,7 +236,8 @@ class _Resources:
         self.fake._called("list_stack_resources")
         assert StackName
         for physical_id in self.fake.resources:
-            yield {"StackResourceSummaries": [{"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": physical_id}]}
+            resource = {"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": physical_id}
+            yield {"StackResourceSummaries": [resource | {"ResourceStatus": "CREATE_COMPLETE"}]}
 
 
 def _without_values(change: dict[str, Any]) -> dict[str, Any]:

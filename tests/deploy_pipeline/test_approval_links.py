@@ -25,11 +25,11 @@ class FakeTopic(FakeClient):
         self.texts.append(message["Message"])
 
 
-def requested(*violations: str) -> str:
+def requested(*violations: str, arn: str = ARN) -> str:
     topic = FakeTopic()
     lines = [f"1 unsafe change to shop, which was not changed (all changes: {REPORT} ):", *violations]
     event: Any = {
-        "taskToken": "token", "execution": "run", "executionArn": ARN, "stackName": "shop", "cause": "\n".join(lines),
+        "taskToken": "token", "execution": "run", "executionArn": arn, "stackName": "shop", "cause": "\n".join(lines),
         "stackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/shop/1", "timeoutSeconds": 60,
         "changeSetId": "arn:aws:cloudformation:us-east-1:111111111111:changeSet/deploy-run/1", "inspectOnly": False,
     }  # fmt: skip
@@ -61,6 +61,11 @@ def test_values_of_a_push_become_no_link() -> None:
         "us-east-1.console.aws.amazon.com",
         "sqs",
     }
+
+
+def test_links_lead_to_the_console_of_the_partition() -> None:
+    text = requested(arn="arn:aws-us-gov:states:us-gov-west-1:111111111111:execution:deploy:run")
+    assert text.count("https://us-gov-west-1.console.amazonaws-us-gov.com/") == 2
 
 
 def test_sender_of_invalid_decision_becomes_no_link() -> None:

@@ -200,7 +200,7 @@ def test_upload_is_repeated_after_a_conflict(conflicts: int) -> None:
             "stacks of a stage are in another assembly: a",
         ),
         ({"images": ["image"]}, "dockerImages is not an object"),
-        ({"stack": {"properties": {"templateFile": "\ud800.json"}}}, "is not in the source artifact"),
+        ({"stack": {"properties": {"templateFile": "\ud800.json"}}}, "templateFile is not text"),
         (
             {"template": template(New={"Properties": {"S3Key": f"{'d' * 64}.zip"}})},
             f"cdk.out/Shop.template.json refers to assets that the assembly does not list: {'d' * 64}.zip",

@@ -90,6 +90,16 @@ def test_clean_up_ignores_input_that_check_stack_rejects(fake: FakeCloudFormatio
     assert "describe_change_set" not in fake.calls
 
 
+def test_clean_up_ignores_execution_whose_name_check_stack_rejects(fake: FakeCloudFormation) -> None:
+    """Such names can be chosen so that they have the change set's name of another execution."""
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run.1"))
+    event = ended("FAILED")
+    event["detail"]["name"] = "run.1"
+    task_handler.clean_up(event, None)
+    assert fake.left() == [change_set_name("run.1")]
+
+
 @pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
 def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
     event = ended("FAILED")

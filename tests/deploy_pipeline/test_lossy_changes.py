@@ -1,5 +1,6 @@
 """Updates in place that lose data are unsafe; the same updates in the other direction are safe."""
 
+import itertools
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from lambdas.deploy_pipeline.inspection import Policy
+from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
 
 from .changes import ALLOW, MARKER, bucket_policy, change, deny, detail, reasons, update
 from .machine_run import APP, Machine
@@ -221,6 +223,36 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["Rules", "Status", "Statement", "Effect"]), inner),
     max_leaves=8,
 )
+
+
+ODD_VALUES: list[Any] = [
+    None, True, -1, "x", [], {}, ["a"], {"a": 1}, [{"Region": ["a"]}], [{"Status": ["Enabled"]}], [{"Key": ["a"]}],
+    {"Rule": {"DefaultRetention": {"Mode": ["COMPLIANCE"]}}}, {"Statement": [{"Effect": ["Deny"]}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LOSSY_CHANGES, ids=lambda row: f"{row.type}.{row.path}")
+def test_value_of_another_type_is_no_error(row: LossyChange) -> None:
+    for before, after in itertools.product(ODD_VALUES, ODD_VALUES):
+        contexts = {"Before": before, "After": after}
+        for when, value in contexts.items():
+            for step in reversed(row.steps):
+                value = {step: value}
+            contexts[when] = json.dumps(value)
+        reasons(
+            change(
+                kind="AWS::SQS::Queue" if row.type == ANY_TYPE else row.type,
+                Details=[detail("Never", name=row.path.partition(".")[0])],
+                BeforeContext=contexts["Before"],
+                AfterContext=contexts["After"],
+            )
+        )
+
+
+@pytest.mark.parametrize("value", [[], [1], {"a": 1}])
+def test_policy_of_another_type_is_unsafe(value: Any) -> None:
+    lossy = update("AWS::SQS::Queue", {}, {}, DeletionPolicy=("Retain", value or [value]))
+    assert "DeletionPolicy changes, but its values are not visible" in reasons(lossy)
 
 
 LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::KMS::Key", "KeyPolicy"),

@@ -12,7 +12,7 @@ from lambdas.deploy_pipeline.inspection import Policy, findings
 from lambdas.deploy_pipeline.report import markdown, put_report
 
 from .changes import change, detail, update
-from .fake_cloudformation import DENIED, FakeCloudFormation
+from .fake_cloudformation import DENIED, FakeCloudFormation, error
 from .machine_run import APP, FakeS3, Machine
 from .scenarios import with_app
 
@@ -203,6 +203,44 @@ def test_command_names_invalid_input(
     assert inspect_change_set.main(["pr"], fake) == 2
     assert "--stack-name: missing" in capsys.readouterr().err
     assert inspect_change_set.main(["other", "--stack-name", APP], fake) == 2
+
+
+REASONS = {
+    "::error file=a.py::x": "- ::error file=a.py::x",
+    "  ::add-mask::e": "-   ::add-mask::e",
+    "\x1b[2K::stop-commands::x": " [2K::stop-commands::x",
+    "\xa0::error::x": "-  ::error::x",
+    "a ##[error]x": "a # #[error]x",
+    "a\u202eb\ud800": "a b ",
+}
+
+
+@pytest.mark.parametrize(("reason", "line"), REASONS.items())
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a template or a hook puts a workflow command of GitHub Actions, or an escape sequence, into a reason",
+    expected="the command line shows it as text",
+    observed="no line begins with `::` or has `##[` or a control character",
+)
+def test_command_prints_reasons_as_text(
+    fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str], reason: str, line: str, end: str
+) -> None:
+    text = f"Failed:{end}{reason}{end}end"
+    fake.change_set = [{"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": text}]
+    assert inspect_change_set.main(["pr", "--stack-name", APP], fake) == 2
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert (first[-7:], second, third) == ("Failed:", line, "end")
+    fake.failing["describe_change_set"] = [error("ValidationError", text)]
+    assert inspect_change_set.main(["pr", "--stack-name", APP], fake) == 2
+    assert capsys.readouterr().err.splitlines()[1] == line
+
+
+def test_report_has_one_line_for_each_change() -> None:
+    """The properties of a custom resource can have any names."""
+    text = report_of(change(Replacement="True", Details=[detail("Always", name="a\r\r# 0 unsafe")]))
+    assert len(text.splitlines()) == text.count("\n")
 
 
 def test_command_help_describes_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,12 +108,16 @@ class FakeLambda(FakeClient):
 
 @dataclass
 class FakeCloudWatch(FakeClient):
-    """Metric values by (metric, statistic, version), the version being None for the alias, and alarms by name."""
+    """Metric values by (metric, statistic, version), the version being None for the alias, and alarms by name.
+
+    incomplete: in each request, the metric whose values are missing because of an internal error; the last one stays.
+    """
 
     values: dict[tuple[str, str, str | None], list[float]] = field(default_factory=dict)
     alarms: dict[str, str] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 500
+    incomplete: list[str] = field(default_factory=lambda: [""])
 
     def set_calls(self, version: str, calls: int, errors: int = 0, p95: float = 30.0) -> None:
         self.values |= {
@@ -134,14 +138,17 @@ class FakeCloudWatch(FakeClient):
 
     def _paginate(self, **request: Any) -> Any:
         self.requests.append(request)
-        results = [self._result(query) for query in request["MetricDataQueries"]]
+        incomplete = self.incomplete.pop(0) if len(self.incomplete) > 1 else self.incomplete[0]
+        results = [self._result(query, incomplete) for query in request["MetricDataQueries"]]
         for start in range(0, len(results), self.page_size):
             yield {"MetricDataResults": results[start : start + self.page_size]}
 
-    def _result(self, query: dict[str, Any]) -> dict[str, Any]:
+    def _result(self, query: dict[str, Any], incomplete: str) -> dict[str, Any]:
         metric, statistic = query["MetricStat"]["Metric"], query["MetricStat"]["Stat"]
         assert metric["Namespace"] == "AWS/Lambda"
         dimensions = {item["Name"]: item["Value"] for item in metric["Dimensions"]}
         assert (dimensions["FunctionName"], dimensions["Resource"]) == ("shop", "shop:live")
         key = (metric["MetricName"], statistic, dimensions.get("ExecutedVersion"))
-        return {"Id": query["Id"], "Values": self.values.get(key, [])}
+        if metric["MetricName"] == incomplete:
+            return {"Id": query["Id"], "Values": [], "StatusCode": "InternalError"}
+        return {"Id": query["Id"], "Values": self.values.get(key, []), "StatusCode": "Complete"}

@@ -78,10 +78,11 @@ class Machine:
         """Stop the execution, as StopExecution does."""
         self.execution.update(status="ABORTED", error=None, cause=None)
 
-    def run(self, rollout_input: Any = None) -> Ended:
+    def run(self, rollout_input: Any = None, name: str = "") -> Ended:
+        """Run an execution with a generated name, as Step Functions does without a `name`."""
         self._stepfunctions.invoke_resource.replace(self._invoke)
-        for name in ("LAMBDA", "INVOKER"):
-            self._patch.setattr(handler, name, self.awslambda)
+        for client in ("LAMBDA", "INVOKER"):
+            self._patch.setattr(handler, client, self.awslambda)
         self._patch.setattr(handler, "CLOUDWATCH", self.cloudwatch)
         self._patch.setattr(handler, "SNS", self)
         self._patch.setattr(handler, "STEP_FUNCTIONS", self)
@@ -91,7 +92,7 @@ class Machine:
         del machine["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         description = {"definition": json.dumps(machine), "name": "rollout", "stateMachineArn": MACHINE_ARN}
         self._stepfunctions.state_machines[MACHINE_ARN] = description | {"roleArn": ""}
-        name = str(uuid.uuid4())
+        name = name or str(uuid.uuid4())
         arn = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:rollout:{name}"
         self.execution = {
             "executionArn": arn,

@@ -151,6 +151,23 @@ def test_invalid_input_fails_and_is_reported(machine: Machine, rollout_input: ob
     assert machine.awslambda.updates == []
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Malformed input",
+    fault="The execution has a name with characters that Step Functions does not log, such as a no-break space",
+    expected="The rollout fails before it changes anything",
+    observed="`InvalidInputError`; the mark with the name could not be found again, so the weights would stay",
+)
+@pytest.mark.parametrize("name", ["a\u00a0b", "a\u2007b", "www.evil.example"])
+def test_execution_name_with_other_characters_is_rejected(machine: Machine, name: str) -> None:
+    """Step Functions rejects white space; whether it counts no-break spaces is not documented."""
+    machine.set_calls(BROKEN)
+    ended = machine.run(name=name)
+    assert machine.awslambda.shares == {"1": 1}, "the broken version keeps its weight"
+    assert (ended.error, machine.awslambda.updates) == ("InvalidInputError", [])
+    assert "the name of the execution is " in ended.message
+
+
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
 @pytest.mark.parametrize("function", ["Evaluate", "Shift"])
 def test_foreign_change_stops_the_rollout_and_is_left_alone(machine: Machine, function: str) -> None:
@@ -197,6 +214,24 @@ def test_rollout_that_shifts_second_changes_nothing(machine: Machine) -> None:
 @pytest.mark.parametrize("name", ["TooManyRequestsException", "Lambda.TooManyRequestsException", "ReadTimeoutError"])
 def test_throttled_call_is_retried(machine: Machine, function: str, name: str) -> None:
     machine.failing[function] = [name] * 3
+    assert machine.run().status == "SUCCEEDED"
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Partial failure",
+    fault="CloudWatch returns only some of the metrics, because of an internal error",
+    expected="Missing errors are not taken for none: the evaluation is repeated, and then the version is rolled back",
+    observed="A broken version is not promoted; one incomplete response does not stop a good one",
+)
+@pytest.mark.parametrize("metric", ["Errors", "Invocations", "Throttles", "Duration"])
+def test_incomplete_metrics_decide_nothing(machine: Machine, metric: str) -> None:
+    machine.set_calls(BROKEN)
+    machine.cloudwatch.incomplete = ["", metric]  # the first request is that of the check
+    ended = machine.run()
+    assert (ended.error, machine.awslambda.shares) == ("MetricsIncompleteError", {"1": 1})
+    machine.set_calls(GOOD)
+    machine.cloudwatch.incomplete = ["Throttles", "", metric, ""]
     assert machine.run().status == "SUCCEEDED"
 
 

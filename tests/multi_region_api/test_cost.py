@@ -1,4 +1,4 @@
-"""Idle cost of a Region: prices times the resources of the template are the figures on the system's page."""
+"""Costs of a Region, idle and flooded: prices times what the template has are the figures on the system's page."""
 
 import re
 from pathlib import Path
@@ -71,3 +71,32 @@ def test_documented_cost_without_domain_name(tmp_path: Path) -> None:
     for folder, settings, documented_cost in (("default", {}, default), ("lowest", LOWEST, lowest)):
         *costs, _ = items(synthesize(tmp_path / folder, settings, WEST).template(WEST))
         assert documented_cost == pytest.approx(sum(costs), rel=0.02), folder
+
+
+def anonymous_costs() -> list[tuple[str, float]]:
+    """Return the rows of the page's table."""
+    page = (ROOT / "docs" / "multi_region_api.md").read_text()
+    table = page.partition("### Cost of anonymous requests")[2].partition("| with `waf`")[0]
+    return [(item, float(cost.replace(",", ""))) for item, cost in re.findall(r"^\| (.+) \| ([\d,]+) \|$", table, re.M)]
+
+
+def test_documented_cost_of_anonymous_requests_includes_every_public_method(tmp_path: Path) -> None:
+    """Callers can request a trace of each call: AWS services respect the decision in the header X-Amzn-Trace-Id."""
+    template = synthesize(tmp_path, {}, WEST).template(WEST)
+    (stage,) = resources_of_type(template, "AWS::ApiGateway::Stage")
+    limits = {(str(s["ResourcePath"]), s["HttpMethod"]): s["ThrottlingRateLimit"] for s in stage["MethodSettings"]}
+    methods = resources_of_type(template, "AWS::ApiGateway::Method")
+    public = {method["HttpMethod"] for method in methods if "helloworld" in str(method["ResourceId"])}
+    rates = {verb: limits.get(("/~1helloworld", verb), limits["/*", "*"]) for verb in public}
+    millions = {verb: rate * 30 * 86_400 / 1e6 for verb, rate in rates.items()}
+    *items, (_, total) = anonymous_costs()
+    for text, expected in (
+        ("`GET`", 3.5 * millions.pop("GET")),
+        ("`HEAD`", 3.5 * sum(millions.values())),
+        ("X-Ray", 5 * 30 * 86_400 / 1e6 * sum(rates.values())),
+    ):
+        (cost,) = (cost for item, cost in items if text in item)
+        assert cost == pytest.approx(expected, rel=0.02), text
+    assert total == pytest.approx(sum(cost for _, cost in items), rel=0.01)
+    (summary,) = re.findall(r"about ([\d,]+) USD per month and Region", (ROOT / "docs" / "threat_model.md").read_text())
+    assert float(summary.replace(",", "")) == total

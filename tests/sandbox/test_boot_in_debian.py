@@ -7,8 +7,8 @@ Skipped by default, because they install 1 GB. Run as root::
     DEBIAN=$PWD/debian pytest tests/sandbox/test_boot_in_debian.py
 
 Secret and workgroup are those of the sandbox. Steps `r` and `rstudio` install Debian's packages, but stand-ins for the
-packages of CRAN, H2O and Posit. Not included: step `home`, which needs EFS; `test_boot` checks its commands. Each step
-runs twice, because every step can be repeated.
+packages of CRAN, H2O and Posit. Not included: step `home`, which needs EFS; step `ssh` does nothing without systemd.
+`test_boot` checks their commands. Each step runs twice, because every step can be repeated.
 
 With ``BOOT_LOG=file``, the first runs are written to that file, from which ``BOOT_LOG=file python -m bench
 analytics_host`` takes the seconds of each step.
@@ -31,7 +31,8 @@ from ..conftest import ROOT, need
 DEBIAN = Path(os.environ.get("DEBIAN", "/nonexistent"))
 SOFTWARE = "/opt/analytics-host"
 STEPS = (
-    "packages", "proxy", "user", "python", "password", "r", "rstudio", "h2o", "notebooks", "jupyterlab", "tls", "idle",
+    "packages", "proxy", "user", "python", "password", "r", "rstudio", "h2o", "notebooks", "jupyterlab", "tls", "ssh",
+    "idle",
 )  # fmt: skip
 VENV_PYTHON = f"{SOFTWARE}/venv/bin/python"  # Debian's boto3 is too old for AWS_ENDPOINT_URL
 

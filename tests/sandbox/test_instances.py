@@ -1,9 +1,13 @@
 """Instances: states, protection, tags, and the permissions to launch and stop them; Auto Scaling groups."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -88,6 +92,27 @@ def wait_for(ec2: Any, state: str, *names: str) -> None:
 
 def refusal(code: str, message: str = "") -> Any:
     return pytest.raises(ClientError, match=rf"(?s)\({code}\).*{message}")
+
+
+def test_instance_uses_no_aws_files_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With this configuration, boto3 would call AWS, with the user's keys if the instance has no role."""
+    from sandbox.ec2.instances import boot_environment
+
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text("[default]\nignore_configured_endpoint_urls = true\n")
+    (tmp_path / ".aws/credentials").write_text("[default]\naws_access_key_id = user\naws_secret_access_key = user\n")
+    emulator = {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "GATEWAY_PORT": "1",
+        "WEB_PORT": "2",
+    }
+    for name, value in (emulator | {"HOME": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    code = "import boto3; print(boto3.client('s3', 'us-east-1').meta.endpoint_url, boto3.Session().available_profiles)"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env=boot_environment(tmp_path, "i-1"), capture_output=True, text=True, check=True)
+    assert run.stdout == "http://127.0.0.1:1 []\n"
 
 
 def test_launch_creates_the_maximum_count(ec2: Any) -> None:

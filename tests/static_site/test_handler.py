@@ -106,7 +106,7 @@ def test_options_are_loaded_from_settings_file(tmp_path: Path) -> None:
     }
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     expected = RewriteOptions("rewrite", 301, True, "page", {"/C%2B%2B": "file"})
-    assert load_options(tmp_path / "settings.json") == expected
+    assert load_options(str(tmp_path / "settings.json")) == expected
 
 
 @pytest.mark.skipif(not VECTOR.exists(), reason="the public sample events are not available")

@@ -1,6 +1,7 @@
 """Files that need other headers than the AWS CLI would set."""
 
 import json
+import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type
 def test_page_that_declares_its_charset_needs_no_header(tmp_path: Path, page: str) -> None:
     write(tmp_path, "index.html", content=page)
     assert header_overrides(tmp_path) == [NOT_FOUND]
+
+
+def test_page_with_many_unclosed_elements_is_read_in_constant_time(tmp_path: Path) -> None:
+    write(tmp_path, "index.html", content="<meta " * 170 + "charse" * 1_000_000 + "é")
+    started = time.process_time()
+    assert header_overrides(tmp_path)[1:] == [HeaderOverride("TextHtml", ["*.html"], "text/html; charset=utf-8")]
+    assert time.process_time() - started < 2, "the search continued to the end of the page from each element"
 
 
 def test_404_page_keeps_its_headers_if_other_pages_need_a_type(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ set +a
 # shellcheck source=versions.sh
 . "$HOST_FILES/versions.sh"
 
-HOST_STEPS=(packages proxy home user python password r rstudio h2o notebooks jupyterlab tls idle health)
-WORKER_STEPS=(packages python password h2o idle health)
+HOST_STEPS=(packages proxy home user python password r rstudio h2o notebooks jupyterlab tls ssh idle health)
+WORKER_STEPS=(packages python password h2o ssh idle health)
 ROOT_STEPS=(password h2o notebooks health)
 
 is_worker() { [[ $LOGICAL_ID == Worker* ]]; }
@@ -220,6 +220,12 @@ step_tls() {
   fi
   openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
   enable_site nginx_rstudio.conf
+}
+
+# Users can forward any port, and Ubuntu's image accepts keys that ec2-instance-connect:SendSSHPublicKey sends, for a user
+# with sudo. Masked, so that an update of the package does not start SSH again.
+step_ssh() {
+  [[ ! -d $ROOT/run/systemd/system ]] || systemctl mask --now ssh.socket ssh.service
 }
 
 step_idle() {

@@ -1,0 +1,144 @@
+"""Attacks of a principal with few permissions: requests that MiniStack would read in another way than authorization."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import urllib3
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from sandbox import Sandbox
+from sandbox.process import ACCOUNT
+from sandbox.target import session
+
+pytestmark = pytest.mark.enable_socket
+ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+JSON = {"Content-Type": "application/x-amz-json-1.1"}
+ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
+ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """A user who may only tag log groups, list objects, and delete one alarm and one object."""
+
+    url: str
+    credentials: Credentials
+
+    def send(
+        self, service: str, headers: dict[str, str], body: str = "", path: str = "/", method: str = "POST"
+    ) -> tuple[int, str]:
+        """Send a request that is signed for `service`; return the status and the body of the response."""
+        request = AWSRequest(method, f"{self.url}{path}", data=body.encode(), headers=headers)
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(self.credentials, service, "us-east-1").add_auth(request)
+        signed = dict(request.headers.items())
+        response = urllib3.request(method, f"{self.url}{path}", body=body.encode(), headers=signed, retries=False)
+        return response.status, response.data.decode()
+
+
+@pytest.fixture(scope="module")
+def attacker() -> Iterator[Attacker]:
+    with Sandbox() as sandbox:
+        iam = session(sandbox).client("iam")
+        statement = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+        iam.create_role(RoleName="Admin", AssumeRolePolicyDocument=json.dumps({"Statement": [statement]}))
+        session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
+        iam.create_user(UserName="low")
+        s3 = session(sandbox).client("s3")
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="key", Body=b"value")
+        allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
+        alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:own"
+        statements = [
+            allowed,
+            {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
+            {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
+        ]
+        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
+        key = iam.create_access_key(UserName="low")["AccessKey"]
+        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+
+def test_allowed_request_succeeds(attacker: Attacker) -> None:
+    assert attacker.send("sts", FORM, ALLOWED)[0] == 200
+    status, text = attacker.send("sts", FORM, ASSUME)
+    assert status == 403, text
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "path"),
+    [
+        ("sts", FORM, f"{ASSUME}&{ALLOWED}", "/"),
+        ("sts", FORM, f"{ASSUME}&Action=GetCallerIdentity", "/"),
+        ("sts", FORM, ASSUME, f"/?{ALLOWED}"),
+        ("sts", FORM | {"X-Amz-Target": "AWSSecurityTokenService.GetCallerIdentity"}, ASSUME, "/"),
+        ("sts", FORM | {"X-Amz-Target": "Unknown.GetCallerIdentity"}, ASSUME, "/"),
+        (
+            "logs",
+            JSON | {"X-Amz-Target": "secretsmanager.TagResource"},
+            '{"SecretId": "secret", "resourceArn": "*", "Tags": []}',
+            "/",
+        ),
+        ("sts", JSON, "{}", f"/_ministack/config?{ALLOWED}"),
+        ("sts", JSON, "{}", f"/%5Fministack/config?{ALLOWED}"),
+        ("s3", JSON | {"X-Amz-Target": "Sandbox.Inject"}, "{}", "/_ministack/config"),
+    ],
+    ids=["two forms", "two actions", "query", "target", "unknown target", "service", "control", "escaped", "sandbox"],
+)
+def test_ambiguous_request_is_denied(
+    attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str
+) -> None:
+    status, text = attacker.send(service, headers, body, path)
+    assert status in (400, 403), text
+    assert "does not know the permissions" in text
+
+
+def test_second_target_does_not_decide(attacker: Attacker) -> None:
+    """MiniStack and the signature join the values of a repeated header, so the first one selects the service."""
+    targets = ["secretsmanager.TagResource", "Logs_20140328.TagResource"]
+    body = '{"SecretId": "secret", "resourceArn": "*", "Tags": []}'
+    request = AWSRequest(
+        "POST", attacker.url + "/", data=body.encode(), headers=JSON | {"X-Amz-Target": ",".join(targets)}
+    )
+    SigV4Auth(attacker.credentials, "logs", "us-east-1").add_auth(request)
+    headers = urllib3.HTTPHeaderDict((name, value) for name, value in request.headers.items() if name != "X-Amz-Target")
+    for target in targets:
+        headers.add("X-Amz-Target", target)
+    response = urllib3.request("POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False)
+    assert response.status == 403, response.data
+
+
+@pytest.mark.parametrize("path", ["/bucket%2Fkey", "/bucket%2fkey", "/bucket/key"])
+def test_encoded_slash_does_not_hide_the_key(attacker: Attacker, path: str) -> None:
+    assert attacker.send("s3", {}, path="/bucket", method="GET")[0] == 200
+    status, text = attacker.send("s3", {}, path=path, method="GET")
+    assert status == 403, text
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("<Object><Key>own</Key></Object>", 200),
+        ("<Object><Key>key</Key></Object>", 403),
+        ('<Object x=""><Key>key</Key></Object>', 403),
+        ("<Object><Key >key</Key></Object>", 403),
+        ("<Object><Key>own</Key></Object><Object><Key>key</Key></Object>", 403),
+        ("<Object>", 403),
+    ],
+)
+def test_each_deleted_object_needs_permission(attacker: Attacker, entry: str, expected: int) -> None:
+    for namespace in ("", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'):
+        status, text = attacker.send("s3", {}, f"<Delete{namespace}>{entry}</Delete>", "/bucket?delete")
+        assert status == expected, text
+
+
+def test_each_alarm_of_a_list_needs_permission(attacker: Attacker) -> None:
+    target = JSON | {"X-Amz-Target": "GraniteServiceVersion20100801.DeleteAlarms"}
+    for names, expected in ((["own"], 200), (["own", "other"], 400)):
+        status, text = attacker.send("monitoring", target, json.dumps({"AlarmNames": names}))
+        assert status == expected, text
