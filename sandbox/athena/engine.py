@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from assets.analytics_host.billboard import opencsv
+
 from ..ministack import athena, glue, s3
 from . import information_schema
-from .opencsv import OpenCsv
 from .show import show
 from .statements import Statement, parse
 
@@ -46,7 +47,7 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
         results = execution["ResultConfiguration"]
         results["OutputLocation"] = f"{results['OutputLocation'].removesuffix('.csv')}.txt"
         _save(execution, "".join(f"{line}\n" for line in lines))
-        return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns), "has_header": False}
+        return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns)}
     if statement.kind == "CREATE TABLE AS" and not _check_new_table(statement, execution):
         return {"columns": [], "rows": [], "types": []}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
@@ -139,11 +140,11 @@ def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> N
 
 
 def _rewrite_csv(file: Path, table: dict[str, Any]) -> None:
-    """Rewrite a CSV file so that DuckDB reads it like OpenCSVSerDe reads the original."""
-    descriptor = table["StorageDescriptor"]
-    reader = OpenCsv(descriptor["SerdeInfo"].get("Parameters", {}))
+    """Rewrite a CSV file so that DuckDB reads it like OpenCSVSerDe reads the original, one value per column."""
+    columns = len(table["StorageDescriptor"]["Columns"])
     lines = io.StringIO(file.read_bytes().decode(errors="replace"), newline=None)
-    rows = [reader.row(line.removesuffix("\n"), len(descriptor["Columns"])) for line in lines]
+    read = (opencsv.fields(line.removesuffix("\n")) if line != "\n" else [] for line in lines)
+    rows = [[*fields[:columns], *[None] * (columns - len(fields))] for fields in read]
     skipped = int(table["Parameters"].get("skip.header.line.count", 0))
     file.write_text("".join(f"{_csv(row)}\n" for row in rows[skipped:]), encoding="utf-8")
 
@@ -207,9 +208,4 @@ def _save(execution: dict[str, Any], text: str) -> None:
 
 
 def _csv(row: Sequence[Any]) -> str:
-    return ",".join("" if v is None else '"{}"'.format(text_of(v).replace('"', '""')) for v in row)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as text in results."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ",".join("" if v is None else '"{}"'.format(athena.text_of(v).replace('"', '""')) for v in row)

@@ -1,4 +1,4 @@
-"""Security group rules, and the operations that describe and change them.
+"""Security group rules: the operations that describe and change them, and rules in templates.
 
 On request of `fault_injection`, DescribeSecurityGroupRules is eventually consistent.
 """
@@ -6,60 +6,76 @@ On request of `fault_injection`, DescribeSecurityGroupRules is eventually consis
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
 from ..ministack import ec2
+from ..ministack.cloudformation import add_steps, resource_handlers
 from ..ministack.requests import get_account_id
+from .ec2_protocol import ApiError, Request, implement
 
 MAX_RULES = 60  # for each direction
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 Rule = dict[str, Any]  # as returned by DescribeSecurityGroupRules
 visibility = {"delay": 0.0}  # seconds until changes are listed; set by fault injection
 _history: dict[str, list[tuple[float, list[Rule]]]] = {}  # by group: the times of its changes, and its rules before
-# The list of an IpPermission that contains a type of source, and the source's key in it.
+# The list of a stored permission that contains a type of source, and the source's key in it.
 RANGES = {
     "CidrIpv4": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
     "PrefixListId": ("PrefixListIds", "PrefixListId"),
-    "ReferencedGroupId": ("Groups", "GroupId"),
+    "ReferencedGroupId": ("UserIdGroupPairs", "GroupId"),
 }
+PERMISSION_LISTS = {False: "IpPermissions", True: "IpPermissionsEgress"}  # of a group, by the direction of the rules
+TEMPLATE_LISTS = {False: "SecurityGroupIngress", True: "SecurityGroupEgress"}
 
 
-class ApiError(Exception):
-    """An error response: code, message and HTTP status."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.status = code, status
-
-
-@dataclass(frozen=True)
-class Result:
-    """The elements of a response, by XML name."""
-
-    elements: dict[str, Any]
+def install() -> None:
+    """Replace the operations, check the rules of groups in templates, and add rules that are separate resources."""
+    for name, operate in OPERATIONS.items():
+        implement(name, operate)
+    add_steps("AWS::EC2::SecurityGroup", check=lambda _id, properties: _check_template(properties))
+    for is_egress, name in TEMPLATE_LISTS.items():
+        resource_handlers[f"AWS::EC2::{name}"] = {"create": partial(_create_rule, is_egress), "delete": _delete_rule}
 
 
-def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
-    if group_name and not group_id:  # names are valid in the default VPC only
-        matching = [g for g in ec2.security_groups.values() if g["GroupName"] == group_name]
-        group_id = matching[0]["GroupId"] if matching else None
+def _check_template(properties: dict[str, Any]) -> None:
+    for is_egress, name in TEMPLATE_LISTS.items():
+        for permission in ec2.template_permissions(properties.get(name)):
+            list(rules_in(permission, {"GroupId": ""}, is_egress))
+
+
+def _create_rule(
+    is_egress: bool, _logical_id: str, properties: dict[str, Any], _stack_name: str
+) -> tuple[str, dict[str, str]]:
+    group = find_group(properties["GroupId"])
+    (permission,) = ec2.template_permissions([properties])
+    (rule,) = rules_in(permission, group, is_egress)
+    store_rules(group, [*stored_rules(group), rule])
+    return rule["SecurityGroupRuleId"], {"Id": rule["SecurityGroupRuleId"]}
+
+
+def _delete_rule(rule_id: str, properties: dict[str, Any]) -> None:
+    group = ec2.security_groups.get(properties["GroupId"])
+    if group:
+        store_rules(group, [rule for rule in stored_rules(group) if rule["SecurityGroupRuleId"] != rule_id])
+
+
+def find_group(group_id: str | None) -> dict[str, Any]:
     group: dict[str, Any] | None = ec2.security_groups.get(group_id)
     if group is None:
-        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
+        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
     return group
 
 
 def stored_rules(group: dict[str, Any]) -> list[Rule]:
     """Return the rules of a group from MiniStack's permissions, adding IDs to rules that MiniStack has created."""
-    rules = []
-    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+    rules: list[Rule] = []
+    for is_egress, key in PERMISSION_LISTS.items():
         for permission in group[key]:
-            permission.setdefault("SecurityGroupRuleId", _new_rule_id())
-            with_groups = {**permission, "Groups": permission.get("UserIdGroupPairs", [])}
-            rules += list(rules_in(with_groups, group, is_egress, permission["SecurityGroupRuleId"]))
+            rule_id = permission.setdefault("SecurityGroupRuleId", _new_rule_id())
+            rules += rules_in(permission, group, is_egress, rule_id)
     return rules
 
 
@@ -72,7 +88,7 @@ def _listed_rules(group: dict[str, Any]) -> list[Rule]:
 def store_rules(group: dict[str, Any], rules: list[Rule]) -> None:
     if visibility["delay"]:
         _history.setdefault(group["GroupId"], []).append((time.time(), stored_rules(group)))
-    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+    for is_egress, key in PERMISSION_LISTS.items():
         group[key] = [_permission(rule) for rule in rules if rule["IsEgress"] == is_egress]
 
 
@@ -81,15 +97,10 @@ def _permission(rule: Rule) -> dict[str, Any]:
     ranges, name = RANGES[kind]
     entry = {name: source_of(rule)} | ({"Description": rule["Description"]} if rule.get("Description") else {})
     entry |= {"UserId": get_account_id()} if kind == "ReferencedGroupId" else {}
-    empty: dict[str, list[Any]] = {"IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": []}
-    return {
-        "IpProtocol": rule["IpProtocol"],
-        "FromPort": rule["FromPort"],
-        "ToPort": rule["ToPort"],
-        "SecurityGroupRuleId": rule["SecurityGroupRuleId"],
-        **empty,
-        ("UserIdGroupPairs" if ranges == "Groups" else ranges): [entry],
-    }
+    ports = {name: rule[name] for name in ("FromPort", "ToPort") if rule["IpProtocol"] in PROTOCOL_NAMES.values()}
+    lists: dict[str, list[Any]] = {name: [] for name, _ in RANGES.values()}
+    common = {name: rule[name] for name in ("IpProtocol", "SecurityGroupRuleId")}
+    return common | ports | lists | {ranges: [entry]}
 
 
 def rules_in(permission: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str = "") -> Iterator[Rule]:
@@ -160,8 +171,8 @@ def _new_rule_id() -> str:
     return f"sgr-{secrets.token_hex(9)[:17]}"
 
 
-def _authorize(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _authorize(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
     if not new:
@@ -171,11 +182,11 @@ def _authorize(request: dict[str, Any], is_egress: bool) -> Result:
         message = "The maximum number of rules per security group has been reached."
         raise ApiError("RulesPerSecurityGroupLimitExceeded", message)
     store_rules(group, stored + new)
-    return Result({"return": True, "securityGroupRuleSet": new})
+    return {"return": True, "securityGroupRuleSet": new}
 
 
-def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _revoke(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     ids = request.get("SecurityGroupRuleId")
     unknown: list[Any] = []
@@ -192,7 +203,7 @@ def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
         unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in requested if identity(rule) not in known]
     store_rules(group, [rule for rule in stored if rule not in revoked])
     removed = [_revoked_rule(rule) for rule in revoked]
-    return Result({"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed})
+    return {"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed}
 
 
 def _revoked_rule(rule: Rule) -> dict[str, Any]:
@@ -201,7 +212,7 @@ def _revoked_rule(rule: Rule) -> dict[str, Any]:
     return common | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
 
 
-def _modify(request: dict[str, Any]) -> Result:
+def _modify(request: dict[str, Any]) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     updates = {update["SecurityGroupRuleId"]: update for update in request.get("SecurityGroupRule", [])}
@@ -214,7 +225,7 @@ def _modify(request: dict[str, Any]) -> Result:
     ]
     _check_no_duplicates(changed)
     store_rules(group, changed)
-    return Result({"return": True})
+    return {"return": True}
 
 
 def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
@@ -225,8 +236,8 @@ def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> R
     return new
 
 
-def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _update_descriptions(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     by_id = {
         d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
@@ -241,10 +252,10 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
             if key in descriptions:
                 rule["Description"] = descriptions[key]
     store_rules(group, stored)
-    return Result({"return": True})
+    return {"return": True}
 
 
-def _describe(request: dict[str, Any]) -> Result:
+def _describe(request: dict[str, Any]) -> dict[str, Any]:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
     rules = [rule for group in ec2.security_groups.values() for rule in _listed_rules(group)]
@@ -256,20 +267,15 @@ def _describe(request: dict[str, Any]) -> Result:
         if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
         and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
     ]
-    start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", 1000))
-    more = {"nextToken": str(start + size)} if start + size < len(matching) else {}
-    return Result({"securityGroupRuleSet": matching[start : start + size], **more})
+    return {"securityGroupRuleSet": matching}
 
 
-def _permissions(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the permissions of a request, including one in top-level parameters."""
-    flat = []
+def _permissions(request: Request) -> list[dict[str, Any]]:
+    """Return the permissions of a request, as they are stored, including one in top-level parameters."""
+    permissions = [{**item, "UserIdGroupPairs": item.get("Groups")} for item in request.get("IpPermissions", [])]
     if request.get("CidrIp"):
-        flat = [{**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}]
-    elif request.get("SourceSecurityGroupName"):
-        source = find_group(None, request["SourceSecurityGroupName"])["GroupId"]
-        flat = [{"IpProtocol": "-1", **request, "Groups": [{"GroupId": source}]}]
-    return [*request.get("IpPermissions", []), *flat]
+        permissions.append({**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]})
+    return permissions
 
 
 def _check_ids(ids: list[str], rules: list[Rule], is_egress: bool | None = None) -> None:
@@ -290,7 +296,7 @@ def _check_no_duplicates(rules: list[Rule]) -> None:
         identities.add(identity(rule))
 
 
-OPERATIONS: dict[str, Callable[[Any], Result]] = {
+OPERATIONS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "AuthorizeSecurityGroupIngress": lambda request: _authorize(request, False),
     "AuthorizeSecurityGroupEgress": lambda request: _authorize(request, True),
     "RevokeSecurityGroupIngress": lambda request: _revoke(request, False),

@@ -91,12 +91,7 @@ def test_more_parameters_of_a_replaced_function_are_reported(problems: list[str]
 
 
 def test_replacement_reaches_the_modules_that_have_imported_the_function(problems: list[str]) -> None:
-    function = names.Replaceable(
-        "services.cloudformation.helpers._resolve_template",
-        "templates",
-        "params",
-        also_in=("services.cloudformation.changesets",),
-    )
+    function = names.Replaceable("services.cloudformation.helpers._resolve_template", "templates", "params")
     before = function.current
     try:
         function.wrap(lambda original: lambda parameters: ("wrapped", original is before, parameters))
