@@ -2,7 +2,7 @@
 
 MiniStack implements the API. An instance whose creation policy requires a signal runs its user data as a process on
 this computer. ROOT is the folder of its file system. Creation ends when the instance has signaled. ``systemctl`` is
-`systemd`. The process has credentials of the instance's role. No packages are installed; `_software` selects the Java
+`systemd`. The process has credentials of the instance's role. No packages are installed: the user data runs the Java
 and Python of this computer.
 
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
@@ -85,15 +85,11 @@ def _wait(signals: Signals, expected: dict[str, str], instance_id: str) -> None:
     try:
         signals.wait(int(expected.get("Count", 1)), _seconds(expected.get("Timeout", "PT5M")))
     except RuntimeError:
-        _report_logs(instance_id)  # before they are deleted with the instance
+        logs = Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log")
+        for log in logs.glob("*.log"):  # before they are deleted with the instance
+            end = log.read_text(errors="replace")[-1500:]
+            logging.getLogger().warning("end of %s of %s:\n%s", log.name, instance_id, end)
         raise
-
-
-def _report_logs(instance_id: str) -> None:
-    for log in Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log").glob("*.log"):
-        logging.getLogger().warning(
-            "end of %s of %s:\n%s", log.name, instance_id, log.read_text(errors="replace")[-1500:]
-        )
 
 
 def _attributes(instance_id: str) -> dict[str, str]:
@@ -145,18 +141,13 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint(instance["InstanceId"]),
         }
         | credentials
-        | _software()
+        | {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}  # instead of the image's
         | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
     )
     with (root / "var/log/cloud-init-output.log").open("w") as log:
         subprocess.Popen(
             ["/bin/bash", str(user_data)], env=environment, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-
-
-def _software() -> dict[str, str]:
-    """Return variables with this computer's Java and Python, which user data uses instead of the image's."""
-    return {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
 
 
 def java() -> str:
