@@ -21,8 +21,8 @@ from . import information_schema
 from .show import show
 from .statements import Statement, parse
 
-DUCKDB_TYPES = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
-GLUE_TYPES = {kind: name for name, kind in DUCKDB_TYPES.items()} | {"HUGEINT": "bigint"}  # of the sum of integers
+# DuckDB knows Glue's types, but not the reverse; the sum of integers is a HUGEINT.
+GLUE_TYPES = {"VARCHAR": "string", "INTEGER": "int", "HUGEINT": "bigint"}
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 
 
@@ -48,13 +48,14 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
         results["OutputLocation"] = f"{results['OutputLocation'].removesuffix('.csv')}.txt"
         _save(execution, "".join(f"{line}\n" for line in lines))
         return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns)}
+    no_rows: dict[str, Any] = {"columns": [], "rows": [], "types": []}
     if statement.kind == "CREATE TABLE AS" and not _check_new_table(statement, execution):
-        return {"columns": [], "rows": [], "types": []}
+        return no_rows
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
         select = _read_tables(connection, statement, Path(folder), execution)
         if statement.kind in ("INSERT", "CREATE TABLE AS"):
             _write(connection, statement, select, Path(folder), execution)
-            return {"columns": [], "rows": [], "types": []}
+            return no_rows
         try:
             cursor = connection.execute(select)
             rows = [list(row) for row in cursor.fetchall()]
@@ -124,11 +125,11 @@ def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
 
 def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
     descriptor = table["StorageDescriptor"]
-    columns = {column["Name"]: DUCKDB_TYPES.get(column["Type"], column["Type"]) for column in descriptor["Columns"]}
+    columns = {column["Name"]: column["Type"] for column in descriptor["Columns"]}
     paths = [str(file) for file in files]
     if not files:
-        fields = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-        connection.execute(f'CREATE TABLE "{table["Name"]}" AS SELECT {fields} LIMIT 0')
+        fields = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        connection.execute(f'CREATE TABLE "{table["Name"]}" ({fields})')
     elif "parquet" in descriptor["SerdeInfo"]["SerializationLibrary"]:
         connection.read_parquet(paths).create_view(table["Name"])
     else:
@@ -171,9 +172,7 @@ def _write(connection: Any, statement: Statement, select: str, folder: Path, exe
         if unnamed:
             raise ValueError(f"MISSING_COLUMN_NAME: Column name not specified at position {unnamed[0]}")
         columns = [(name, GLUE_TYPES.get(kind, kind.lower())) for name, kind, *_ in described]
-        casts = ", ".join(
-            f'CAST("{name}" AS {DUCKDB_TYPES.get(kind, kind)}) AS "{name.lower()}"' for name, kind in columns
-        )
+        casts = ", ".join(f'CAST("{name}" AS {kind}) AS "{name.lower()}"' for name, kind in columns)
         select = f"SELECT {casts} FROM ({select})"  # noqa: S608
     file = folder / "new"
     connection.execute(f"COPY ({select}) TO '{file}' (FORMAT PARQUET, COMPRESSION GZIP)")

@@ -192,10 +192,8 @@ def _cache_seconds(policy: dict[str, Any], response: Response) -> float:
     """Return how long a response is cached."""
     if response.status >= 400:
         return 0
-    directives = {}
-    for part in response.headers.get("cache-control", "").lower().split(","):
-        name, _, value = part.strip().partition("=")
-        directives[name] = value
+    parts = response.headers.get("cache-control", "").lower().split(",")
+    directives = {name: value for name, _, value in (part.strip().partition("=") for part in parts)}
     if directives.keys() & {"no-store", "no-cache", "private"}:
         return float(policy["MinTTL"])
     max_age = directives.get("s-maxage") or directives.get("max-age")

@@ -5,7 +5,7 @@ On request of `fault_injection`, DescribeSecurityGroupRules is eventually consis
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_network
 from typing import Any
@@ -28,21 +28,27 @@ RANGES = {
     "ReferencedGroupId": ("UserIdGroupPairs", "GroupId"),
 }
 PERMISSION_LISTS = {False: "IpPermissions", True: "IpPermissionsEgress"}  # of a group, by the direction of the rules
-TEMPLATE_LISTS = {False: "SecurityGroupIngress", True: "SecurityGroupEgress"}
+DIRECTIONS = {"Ingress": False, "Egress": True}  # in names of operations and properties: whether it is egress
 
 
 def install() -> None:
     """Replace the operations, check the rules of groups in templates, and add rules that are separate resources."""
-    for name, operate in OPERATIONS.items():
-        implement(name, operate)
+    for direction, is_egress in DIRECTIONS.items():
+        implement(f"AuthorizeSecurityGroup{direction}", partial(_authorize, is_egress))
+        implement(f"RevokeSecurityGroup{direction}", partial(_revoke, is_egress))
+        implement(f"UpdateSecurityGroupRuleDescriptions{direction}", partial(_update_descriptions, is_egress))
+        resource_handlers[f"AWS::EC2::SecurityGroup{direction}"] = {
+            "create": partial(_create_rule, is_egress),
+            "delete": _delete_rule,
+        }
+    implement("ModifySecurityGroupRules", _modify)
+    implement("DescribeSecurityGroupRules", _describe)
     add_steps("AWS::EC2::SecurityGroup", check=lambda _id, properties: _check_template(properties))
-    for is_egress, name in TEMPLATE_LISTS.items():
-        resource_handlers[f"AWS::EC2::{name}"] = {"create": partial(_create_rule, is_egress), "delete": _delete_rule}
 
 
 def _check_template(properties: dict[str, Any]) -> None:
-    for is_egress, name in TEMPLATE_LISTS.items():
-        for permission in ec2.template_permissions(properties.get(name)):
+    for direction, is_egress in DIRECTIONS.items():
+        for permission in ec2.template_permissions(properties.get(f"SecurityGroup{direction}")):
             list(rules_in(permission, {"GroupId": ""}, is_egress))
 
 
@@ -171,10 +177,10 @@ def _new_rule_id() -> str:
     return f"sgr-{secrets.token_hex(9)[:17]}"
 
 
-def _authorize(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+def _authorize(is_egress: bool, request: Request) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
-    new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    new = list(_requested_rules(request, group, is_egress))
     if not new:
         raise ApiError("MissingParameter", "The request must contain the parameter ipPermissions")
     _check_no_duplicates(stored + new)
@@ -185,7 +191,7 @@ def _authorize(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
     return {"return": True, "securityGroupRuleSet": new}
 
 
-def _revoke(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+def _revoke(is_egress: bool, request: Request) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     ids = request.get("SecurityGroupRuleId")
@@ -194,13 +200,12 @@ def _revoke(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
         _check_ids(ids, stored, is_egress)
         revoked = [rule for rule in stored if rule["SecurityGroupRuleId"] in ids]
     else:
-        requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
-        identities = {identity(rule) for rule in requested}
-        revoked = [rule for rule in stored if identity(rule) in identities]
-        if len(revoked) < len(identities) and group["VpcId"] != ec2.default_vpc_id:
+        requested = {identity(rule): rule for rule in _requested_rules(request, group, is_egress)}
+        revoked = [rule for rule in stored if identity(rule) in requested]
+        missing = requested.keys() - {identity(rule) for rule in revoked}
+        if missing and group["VpcId"] != ec2.default_vpc_id:
             raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
-        known = {identity(rule) for rule in revoked}
-        unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in requested if identity(rule) not in known]
+        unknown = [{"IpProtocol": requested[key]["IpProtocol"]} for key in missing]
     store_rules(group, [rule for rule in stored if rule not in revoked])
     removed = [_revoked_rule(rule) for rule in revoked]
     return {"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed}
@@ -212,23 +217,20 @@ def _revoked_rule(rule: Rule) -> dict[str, Any]:
     return common | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
 
 
-def _modify(request: dict[str, Any]) -> dict[str, Any]:
+def _modify(request: Request) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     updates = {update["SecurityGroupRuleId"]: update for update in request.get("SecurityGroupRule", [])}
     _check_ids(list(updates), stored)
-    changed = [
-        _modify_rule(rule, updates[rule["SecurityGroupRuleId"]], group)
-        if rule["SecurityGroupRuleId"] in updates
-        else rule
-        for rule in stored
-    ]
+    changed = [_modify_rule(rule, updates.get(rule["SecurityGroupRuleId"]), group) for rule in stored]
     _check_no_duplicates(changed)
     store_rules(group, changed)
     return {"return": True}
 
 
-def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
+def _modify_rule(rule: Rule, update: dict[str, Any] | None, group: dict[str, Any]) -> Rule:
+    if update is None:
+        return rule
     new = _rule(update.get("SecurityGroupRule", {}), group, rule["IsEgress"], rule["SecurityGroupRuleId"])
     if source_type(new) != source_type(rule):
         message = f"You may not specify a {source_type(new)} for an existing {source_type(rule)} rule."
@@ -236,14 +238,14 @@ def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> R
     return new
 
 
-def _update_descriptions(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
+def _update_descriptions(is_egress: bool, request: Request) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     by_id = {
         d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
     }
     _check_ids(list(by_id), stored, is_egress)
-    requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    requested = _requested_rules(request, group, is_egress)
     by_identity = {identity(rule): rule.get("Description", "") for rule in requested}
     if by_identity.keys() - {identity(rule) for rule in stored}:
         raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
@@ -255,7 +257,7 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> dict[str, 
     return {"return": True}
 
 
-def _describe(request: dict[str, Any]) -> dict[str, Any]:
+def _describe(request: Request) -> dict[str, Any]:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
     rules = [rule for group in ec2.security_groups.values() for rule in _listed_rules(group)]
@@ -270,12 +272,12 @@ def _describe(request: dict[str, Any]) -> dict[str, Any]:
     return {"securityGroupRuleSet": matching}
 
 
-def _permissions(request: Request) -> list[dict[str, Any]]:
-    """Return the permissions of a request, as they are stored, including one in top-level parameters."""
-    permissions = [{**item, "UserIdGroupPairs": item.get("Groups")} for item in request.get("IpPermissions", [])]
+def _requested_rules(request: Request, group: dict[str, Any], is_egress: bool) -> Iterator[Rule]:
+    """Yield the rules of a request's permissions, and of its top-level parameters."""
+    for permission in request.get("IpPermissions", []):
+        yield from rules_in({**permission, "UserIdGroupPairs": permission.get("Groups")}, group, is_egress)
     if request.get("CidrIp"):
-        permissions.append({**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]})
-    return permissions
+        yield from rules_in({**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}, group, is_egress)
 
 
 def _check_ids(ids: list[str], rules: list[Rule], is_egress: bool | None = None) -> None:
@@ -294,15 +296,3 @@ def _check_no_duplicates(rules: list[Rule]) -> None:
             message = f'the specified rule "peer: {source_of(rule)}, {traffic}, ALLOW" already exists'
             raise ApiError("InvalidPermission.Duplicate", message)
         identities.add(identity(rule))
-
-
-OPERATIONS: dict[str, Callable[[Request], dict[str, Any]]] = {
-    "AuthorizeSecurityGroupIngress": lambda request: _authorize(request, False),
-    "AuthorizeSecurityGroupEgress": lambda request: _authorize(request, True),
-    "RevokeSecurityGroupIngress": lambda request: _revoke(request, False),
-    "RevokeSecurityGroupEgress": lambda request: _revoke(request, True),
-    "ModifySecurityGroupRules": _modify,
-    "UpdateSecurityGroupRuleDescriptionsIngress": lambda request: _update_descriptions(request, False),
-    "UpdateSecurityGroupRuleDescriptionsEgress": lambda request: _update_descriptions(request, True),
-    "DescribeSecurityGroupRules": _describe,
-}
