@@ -22,10 +22,10 @@ from .engine import LimitError, run
 
 def install() -> None:
     """Install the query engine, and resource handlers for named queries."""
-    athena.start_query_execution.wrap(_enforce_workgroup)
+    athena.start_query_execution.extend(_enforce_workgroup)
     athena.execute_query.replace(_execute)
     for metadata in (athena.get_table_metadata, athena.list_table_metadata):
-        metadata.wrap(_find_in_catalog)
+        metadata.extend(_find_in_catalog)
     athena.add_workgroup_type()
     resource_handlers["AWS::Athena::NamedQuery"] = {
         "create": _create_named_query,
@@ -39,30 +39,24 @@ def _create_named_query(_logical_id: str, properties: dict[str, Any], _stack: st
     return query_id, {"NamedQueryId": query_id}
 
 
-def _enforce_workgroup(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def start_query_execution(data: dict[str, Any]) -> Any:
-        name = data.get("WorkGroup", "primary")
-        athena.ensure_default_workgroup()
-        workgroup = athena.workgroups.get(name)
-        if not workgroup:
-            return json_error("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
-        if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
-            data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
-        return start(data)
-
-    return start_query_execution
+def _enforce_workgroup(start: Callable[[Any], Any], data: dict[str, Any]) -> Any:
+    name = data.get("WorkGroup", "primary")
+    athena.ensure_default_workgroup()
+    workgroup = athena.workgroups.get(name)
+    if not workgroup:
+        return json_error("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
+    if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
+        data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
+    return start(data)
 
 
-def _find_in_catalog(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read_metadata(data: dict[str, Any]) -> Any:
-        database, table = data["DatabaseName"], data.get("TableName")
-        if database not in glue.databases:
-            return json_error("MetadataException", f"Database {database} not found.", 400)
-        if table and f"{database}/{table}" not in glue.tables:
-            return json_error("MetadataException", f"Table {table} not found.", 400)
-        return read(data)
-
-    return read_metadata
+def _find_in_catalog(read: Callable[[Any], Any], data: dict[str, Any]) -> Any:
+    database, table = data["DatabaseName"], data.get("TableName")
+    if database not in glue.databases:
+        return json_error("MetadataException", f"Database {database} not found.", 400)
+    if table and f"{database}/{table}" not in glue.tables:
+        return json_error("MetadataException", f"Table {table} not found.", 400)
+    return read(data)
 
 
 async def _execute(query_id: str, statement: str, database: str, ddl: Any, catalog: str | None = None) -> None:

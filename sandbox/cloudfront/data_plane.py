@@ -60,38 +60,33 @@ PROCESSED_INVALIDATIONS: dict[str, int] = {}  # number by distribution
 
 def install() -> None:
     """Extend MiniStack's processing of viewer requests."""
-    cloudfront.parse_behavior.wrap(_with_more_settings)
+    cloudfront.parse_behavior.extend(_with_more_settings)
     cloudfront.fetch_from_origin.replace(_from_cache_or_origin)
-    cloudfront.run_function.wrap(_with_raw_query)
+    cloudfront.run_function.extend(_with_raw_query)
 
 
-def _with_more_settings(parse: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    def parse_behavior(element: Any, path_pattern: str | None = None) -> dict[str, Any]:
-        associations = element.iterfind(".//{*}LambdaFunctionAssociation")
-        behavior = parse(element, path_pattern)
-        return behavior | {
-            "allowed_methods": behavior["allowed_methods"] or ["GET", "HEAD"],
-            "compress": element.findtext("{*}Compress") == "true",
-            "lambda": {a.findtext("{*}EventType"): a.findtext("{*}LambdaFunctionARN") for a in associations},
-        }
+def _with_more_settings(
+    parse: Callable[..., dict[str, Any]], element: Any, path_pattern: str | None = None
+) -> dict[str, Any]:
+    associations = element.iterfind(".//{*}LambdaFunctionAssociation")
+    behavior = parse(element, path_pattern)
+    return behavior | {
+        "allowed_methods": behavior["allowed_methods"] or ["GET", "HEAD"],
+        "compress": element.findtext("{*}Compress") == "true",
+        "lambda": {a.findtext("{*}EventType"): a.findtext("{*}LambdaFunctionARN") for a in associations},
+    }
 
-    return parse_behavior
 
-
-def _with_raw_query(run: Callable[..., Any]) -> Callable[..., Any]:
+def _with_raw_query(run: Callable[..., Any], code: bytes, event: dict[str, Any]) -> Any:
     """Add the method of a function's request: the event is passed as JSON, so code after the function adds it."""
-
-    def run_function(code: bytes, event: dict[str, Any]) -> Any:
-        query = EXCHANGE.get().request.query
-        method = f"""
+    query = EXCHANGE.get().request.query
+    method = f"""
 handler = ((original) => (event) => {{
   event.request.rawQueryString = () => {json.dumps(query) if query else "undefined"};
   return original(event);
 }})(handler);
 """
-        return run(code + method.encode(), event)
-
-    return run_function
+    return run(code + method.encode(), event)
 
 
 async def serve(request: Request) -> Response | None:

@@ -33,7 +33,7 @@ def install() -> None:
         check=lambda _id, properties: edge_functions.check_associations(properties["DistributionConfig"]),
     )
     # The comment is optional in a template, and always present in the API.
-    cloudfront.distribution_config_xml.wrap(lambda render: lambda config: render({"Comment": "", **config}))
+    cloudfront.distribution_config_xml.extend(lambda render, config: render({"Comment": "", **config}))
     for kind in DELIVERY_TYPES:
         resource_handlers[f"AWS::Logs::{kind}"] = {
             "create": partial(_create_delivery, kind),

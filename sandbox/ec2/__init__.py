@@ -18,4 +18,4 @@ def install() -> None:
     rules.install()
     instances.install()
     instance_states.install()
-    ec2.handle_request.wrap(events.with_events)
+    ec2.handle_request.extend(events.with_events)

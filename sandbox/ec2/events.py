@@ -19,18 +19,16 @@ RULE_CALLS = ("AuthorizeSecurityGroup", "RevokeSecurityGroup")
 NO_SOURCES: dict[str, Any] = {"groups": {}, "ipRanges": {}, "ipv6Ranges": {}, "prefixListIds": {}}
 
 
-def with_events(handle_other_request: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a request handler that records the calls."""
-
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        response = await handle_other_request(method, path, headers, body, query)
-        values = {name: value[0] for name, value in parse_qs(body.decode(), keep_blank_values=True).items()}
-        name = values.get("Action", "")
-        if name and not name.startswith(READ_ONLY):
-            _record(name, parse_query(values), headers, response)
-        return response
-
-    return handle_request
+async def with_events(
+    handle_request: Callable[..., Any], method: str, path: str, headers: Any, body: bytes, query: Any
+) -> Any:
+    """Handle a request, and record the call."""
+    response = await handle_request(method, path, headers, body, query)
+    values = {name: value[0] for name, value in parse_qs(body.decode(), keep_blank_values=True).items()}
+    name = values.get("Action", "")
+    if name and not name.startswith(READ_ONLY):
+        _record(name, parse_query(values), headers, response)
+    return response
 
 
 def _record(name: str, request: dict[str, Any], headers: dict[str, str], response: tuple[int, Any, bytes]) -> None:

@@ -62,10 +62,6 @@ class Replaceable:
         for module in modules:
             setattr(module, self._attribute, value)
 
-    def wrap(self, wrapper: Callable[[Any], Any]) -> None:
-        """Replace the function by ``wrapper(function)``."""
-        self.replace(wrapper(self.current))
-
     def extend(self, function: Callable[..., Any]) -> None:
         """Replace the function by one that calls ``function(current function, *arguments)``."""
         self.replace(partial(function, self.current))

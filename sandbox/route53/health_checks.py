@@ -121,7 +121,7 @@ def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, bytes]:
 
 def install() -> None:
     """Add health checks to CloudFormation, and GetHealthCheckStatus to the API."""
-    route53.handle_request.wrap(_with_status)
+    route53.handle_request.extend(_with_status)
     resource_handlers["AWS::Route53::HealthCheck"] = {
         "create": _create,
         "update": _update,
@@ -145,14 +145,13 @@ def _update(check_id: str, _old: dict[str, Any], new: dict[str, Any], _stack: st
     return check_id, {"HealthCheckId": check_id}
 
 
-def _with_status(handle_other_request: Callable[..., Any]) -> Callable[..., Any]:
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        check_id, _, operation = path.partition("/healthcheck/")[2].partition("/")
-        if (method, operation) == ("GET", "status") and check_id in route53.health_checks:
-            return 200, {"Content-Type": "text/xml"}, _status(STATES.get(check_id, State()))
-        return await handle_other_request(method, path, headers, body, query)
-
-    return handle_request
+async def _with_status(
+    handle_other_request: Callable[..., Any], method: str, path: str, headers: Any, body: bytes, query: Any
+) -> Any:
+    check_id, _, operation = path.partition("/healthcheck/")[2].partition("/")
+    if (method, operation) == ("GET", "status") and check_id in route53.health_checks:
+        return 200, {"Content-Type": "text/xml"}, _status(STATES.get(check_id, State()))
+    return await handle_other_request(method, path, headers, body, query)
 
 
 def _status(state: State) -> bytes:

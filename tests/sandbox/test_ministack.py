@@ -94,9 +94,9 @@ def test_replacement_reaches_the_modules_that_have_imported_the_function(problem
     function = names.Replaceable("services.cloudformation.helpers._resolve_template", "templates", "params")
     before = function.current
     try:
-        function.wrap(lambda original: lambda parameters: ("wrapped", original is before, parameters))
+        function.extend(lambda original, parameters: ("extended", original is before, parameters))
         copy = names.need("services.cloudformation.changesets._resolve_template", "templates")
-        assert copy({"a": 1}) == function({"a": 1}) == ("wrapped", True, {"a": 1})
+        assert copy({"a": 1}) == function({"a": 1}) == ("extended", True, {"a": 1})
     finally:
         function.replace(before)
     assert problems == []
