@@ -66,14 +66,14 @@ class _Route:
 
     name: str
     path: re.Pattern[str]
-    query: Mapping[str, str]  # required parameters; with an empty value, any
-    required: frozenset[str]  # query parameters and headers
+    query: Mapping[str, str]  # of the URL, such as `policy`; with an empty value, any
+    required: frozenset[str]  # all query parameters and headers
     model: OperationModel
 
     @property
     def rank(self) -> tuple[int, int]:
         """Prefer the operation that requires more, then the longer literal path."""
-        return len(self.query) + len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
+        return len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
 
 
 def parse(
@@ -128,12 +128,15 @@ def _rest(
         and all(name in values and value in ("", values[name][0]) for name, value in route.query.items())
         and all(name in values or name in headers for name in route.required)
     ]
+    unknown = Operation(service, "", region, method=method, path=path)
     if not matches:
-        return Operation(service, "", region, method=method, path=path)
+        return unknown
     route, match = max(matches, key=lambda found: found[0].rank)
+    if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order
+        return unknown
     parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
-        return Operation(service, "", region, method=method, path=path)  # MiniStack reads it as a slash
+        return unknown  # MiniStack reads it as a slash
     shape = route.model.input_shape
     for member, member_shape in (shape.members if shape else {}).items():
         location = member_shape.serialization
@@ -163,6 +166,7 @@ def _routes(service: str) -> dict[str, list[_Route]]:
         constants = {key: value for key, value in parse_qsl(query, keep_blank_values=True) if key != "x-id"}
         pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(path))
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
+        required |= constants.keys()
         route = _Route(name, re.compile(pattern.rstrip("/") + "/?"), constants, required, operation)
         routes.setdefault(operation.http["method"], []).append(route)
     return routes
