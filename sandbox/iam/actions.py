@@ -54,7 +54,7 @@ RESOURCES = {
     "athena": ["datacatalog/{CatalogName}", "workgroup/{WorkGroup}"],
     "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
     "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
-    "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
+    "cloudtrail": ["trail/{TrailName}", "trail/{Name}"],
     "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
     "codecommit": ["{repositoryName}"],
     "codepipeline": ["{pipelineName}/{stageName}", "{pipelineName}", "{name}"],
@@ -83,11 +83,6 @@ RESOURCES = {
     "sts": ["{RoleArn}"],
 }
 URL = re.compile("^https?://.*/")  # of a queue, before its name
-# Actions on several resources: their type, and the parameter with their names.
-LISTS = {
-    f"cloudwatch:{name}Alarm{'s' if name == 'Delete' else 'Actions'}": ("alarm", "AlarmNames")
-    for name in ("Delete", "Disable", "Enable")
-}
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
 
@@ -134,7 +129,9 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
             raise UnknownOperationError("s3:DeleteObjects without valid XML")
         permissions = [(f"{action}{'Version' if version else ''}", arn) for arn, version in objects]
     else:
-        permissions = [(action, resource) for resource in _resources(operation, action) or ["*"]]
+        permissions = [
+            (action, resource) for resource in _resources(operation, action) or ["*"]
+        ]  # which only policies for * allow
     for name, resource in permissions:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(name, resource, context)
@@ -178,14 +175,10 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
-        case _ if action in LISTS:
-            kind, parameter = LISTS[action]
-            prefix = f"arn:aws:{service}:{operation.region}:{ACCOUNT}:{kind}"
-            return [f"{prefix}:{value}" for value in operation.values(parameter)]
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:
-            return [_resource(operation)]
+            return _named_resources(operation)
 
 
 def _glue_name(operation: Operation) -> tuple[str, ...]:
@@ -202,20 +195,24 @@ def _event_buses(operation: Operation) -> set[str]:
     return {name if name.startswith("arn:") else f"{prefix}{name}" for name in names}
 
 
-def _resource(operation: Operation) -> str:
-    """Return the ARN of the resource that the parameters name, or ``*``, which only policies for ``*`` allow."""
+def _named_resources(operation: Operation) -> list[str]:
+    """Return the ARNs of the resources that the parameters name, each of a list."""
     service = operation.service
     if service == "athena" and not (operation.get("WorkGroup") or operation.get("CatalogName")):
-        return athena.workgroup(operation)
+        return [athena.workgroup(operation)]
     prefix = f"arn:aws:{service}:{'' if service in GLOBAL_SERVICES else operation.region}:{ACCOUNT}:"
     for template in RESOURCES.get(service, []):
-        fields = {name: operation.get(name) or next(iter(operation.values(name)), "") for name in _fields(template)}
-        if not all(fields.values()):
-            continue
-        arn = next((value for value in fields.values() if value.startswith("arn:")), "")
-        names = {name: URL.sub("", value) for name, value in fields.items()}
-        return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
-    return "*"
+        fields = {name: operation.values(name) for name in _fields(template)}
+        if all(fields.values()):
+            rows = zip(*fields.values(), strict=False)
+            return [_arn(operation, prefix, template, dict(zip(fields, row, strict=True))) for row in rows]
+    return []
+
+
+def _arn(operation: Operation, prefix: str, template: str, fields: dict[str, str]) -> str:
+    arn = next((value for value in fields.values() if value.startswith("arn:")), "")
+    names = {name: URL.sub("", value) for name, value in fields.items()}
+    return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
 
 
 @cache

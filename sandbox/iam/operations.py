@@ -45,8 +45,9 @@ class Operation:
         return value if isinstance(value, str) else ""
 
     def values(self, name: str) -> list[str]:
-        """Return all values of a parameter, including those in lists and structures."""
-        return list(dict.fromkeys(_values(self.parameters, name)))
+        """Return the text of a parameter, or else all its values in lists and structures."""
+        own = self.get(name)
+        return [own] if own else list(dict.fromkeys(_values(self.parameters, name)))
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
