@@ -1,20 +1,16 @@
 """API Gateway: REST APIs at Regional endpoints and custom domain names.
 
-The control plane and the integrations are MiniStack's. This module routes requests to an API (regional endpoint, custom
-domain name, base path mapping, stage), creates regional domain names as AWS does (``d-...``), and adds the headers of
-the default gateway responses. It rejects configurations that AWS rejects: logging without the account's CloudWatch
-role, and enhanced security policies without an endpoint access mode.
+The control plane, the integrations and the gateway responses are MiniStack's. This module routes requests to an API
+(regional endpoint, custom domain name, base path mapping, stage), and rejects configurations that AWS rejects: logging
+without the account's CloudWatch role, and enhanced security policies without an endpoint access mode.
 
-Not implemented: throttling, access logs, caching, request validation, usage plans, TLS versions, edge-optimized and
-private endpoints, the CORS headers of preflights. Plain HTTP requests get the same response as HTTPS requests.
-Deployments, and changes of methods, take effect at once.
+Not implemented: throttling, access logs, caching, request validation, usage plans, TLS versions, names of Regional
+domain names as on AWS (``d-...``), edge-optimized and private endpoints, the CORS headers of preflights. Plain HTTP
+requests get the same response as HTTPS requests. Deployments, and changes of methods, take effect at once.
 """
 
-import hashlib
-import json
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -22,33 +18,19 @@ from . import cloudwatch
 from .emulator.web import Request, Response
 from .ministack import apigateway
 from .ministack.cloudformation import add_steps, extend_resource_type
-from .ministack.requests import get_region, request_scope
+from .ministack.requests import request_scope
 from .process import ACCOUNT
 
-ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
+ENDPOINT = re.compile(r"([a-z0-9.-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 
 
 def install() -> None:
-    """Create Regional domain names as AWS does, and reject configurations that AWS rejects."""
-    apigateway.create_domain_name.wrap(_with_regional_name)
+    """Reject configurations that AWS rejects, and keep the account's role for logs."""
     add_steps("AWS::ApiGateway::Stage", check=lambda _id, stage: check_logs(stage))
     for kind in ("RestApi", "DomainName"):
         add_steps(f"AWS::ApiGateway::{kind}", check=lambda _id, endpoint: check_security_policy(endpoint))
     # Deleting the resource does not change the account's role for logs.
     extend_resource_type("AWS::ApiGateway::Account", delete=lambda _physical_id, _properties: None)
-
-
-def _with_regional_name(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def create_domain_name(data: dict[str, Any]) -> Any:
-        status, headers, body = create(data)
-        if status >= 300:
-            return status, headers, body
-        domain = apigateway.domain_names[data["domainName"]]
-        digest = hashlib.sha256(f"{data['domainName']} {get_region()}".encode()).hexdigest()[:10]
-        domain["regionalDomainName"] = f"d-{digest}.execute-api.{get_region()}.amazonaws.com"
-        return status, headers, json.dumps(domain).encode()
-
-    return create_domain_name
 
 
 def check_logs(stage: dict[str, Any]) -> None:
@@ -73,15 +55,15 @@ async def serve(request: Request) -> Response | None:
     with request_scope(ACCOUNT, endpoint[2]):
         route = _route(request, endpoint[1])
         if not route:
-            return _forbidden()
+            return Response(403, {"content-type": "application/json"}, b'{"message":"Forbidden"}')
         api_id, stage, path = route
         started = time.time()
         status, headers, body = await apigateway.execute(
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
         _record(route, request.method, status, started)
-        all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
-    return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
+    lower_case = {name.lower(): str(value) for name, value in headers.items()}
+    return Response(status, lower_case, body if isinstance(body, bytes) else str(body).encode())
 
 
 def _record(route: tuple[str, str, str], method: str, status: int, started: float) -> None:
@@ -116,20 +98,3 @@ def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
     if "(none)" in mappings:
         return mappings["(none)"]["restApiId"], mappings["(none)"]["stage"], request.path
     return None
-
-
-def _error_headers(api_id: str, status: int) -> dict[str, str]:
-    """Return the headers of the default gateway response; the integration's headers override them."""
-    response_type = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
-    response = apigateway.gateway_responses.get(api_id, {}).get(response_type, {})
-    prefix = "gatewayresponse.header."
-    parameters = response.get("responseParameters") or {}
-    return {
-        name.removeprefix(prefix).lower(): value.strip("'")
-        for name, value in parameters.items()
-        if name.startswith(prefix)
-    }
-
-
-def _forbidden() -> Response:
-    return Response(403, {"content-type": "application/json"}, b'{"message":"Forbidden"}')

@@ -8,12 +8,14 @@ types and subnets other than the first, load balancers, pagination.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .ec2 import instance_states
 from .ministack import autoscaling, ec2
-from .ministack.cloudformation import resource_handlers
+from .ministack.cloudformation import add_steps, extend_resource_type, resource_handlers
 
+GROUP = "AWS::AutoScaling::AutoScalingGroup"
 Request = dict[str, Any]
 Handler = Callable[[Request], Any]
 FILTER = re.compile(r"Filters\.member\.(\d+)\.Name")
@@ -21,36 +23,33 @@ FILTER = re.compile(r"Filters\.member\.(\d+)\.Name")
 
 def install() -> None:
     """Extend MiniStack's operations, and give groups instances."""
-    for name, wrap in {
+    for name, extension in {
         "DescribeAutoScalingGroups": _filtering,
-        "CreateAutoScalingGroup": _checking_creation,
         "UpdateAutoScalingGroup": _checking_capacity,
         "SetDesiredCapacity": _checking_capacity,
         "DeleteAutoScalingGroup": _checking_deletion,
     }.items():
-        autoscaling.operations[name] = wrap(autoscaling.operations[name])
-    autoscaling.reconcile.wrap(_launching)
-    _extend_resource_type()
+        autoscaling.operations[name] = partial(extension, autoscaling.operations[name])
+    autoscaling.reconcile.extend(_launching)
+    add_steps(GROUP, apply=lambda name, _properties: autoscaling.reconcile(autoscaling.groups[name]))
+    extend_resource_type(GROUP, delete=partial(_terminating, resource_handlers[GROUP]["delete"]))
     instance_states.WHEN_STOPPED.append(_replace)
 
 
-def _filtering(describe: Handler) -> Handler:
-    def describe_groups(request: Request) -> Any:
-        filters = {}
-        for match in filter(None, map(FILTER.fullmatch, request)):
-            prefix = f"Filters.member.{match[1]}.Values.member."
-            filters[request[match[0]]] = [value for name, value in request.items() if name.startswith(prefix)]
-        if not filters:
-            return describe(request)
-        requested = [value for name, value in request.items() if name.startswith("AutoScalingGroupNames.member.")]
-        names = [
-            name
-            for name, group in autoscaling.groups.items()
-            if name in (requested or [name]) and all(_matches(group, *pair) for pair in filters.items())
-        ]
-        return describe({f"AutoScalingGroupNames.member.{n}": name for n, name in enumerate(names or ["-"], 1)})
-
-    return describe_groups
+def _filtering(describe: Handler, request: Request) -> Any:
+    filters = {}
+    for match in filter(None, map(FILTER.fullmatch, request)):
+        prefix = f"Filters.member.{match[1]}.Values.member."
+        filters[request[match[0]]] = [value for name, value in request.items() if name.startswith(prefix)]
+    if not filters:
+        return describe(request)
+    requested = [value for name, value in request.items() if name.startswith("AutoScalingGroupNames.member.")]
+    names = [
+        name
+        for name, group in autoscaling.groups.items()
+        if name in (requested or [name]) and all(_matches(group, *pair) for pair in filters.items())
+    ]
+    return describe({f"AutoScalingGroupNames.member.{n}": name for n, name in enumerate(names or ["-"], 1)})
 
 
 def _matches(group: dict[str, Any], name: str, values: list[str]) -> bool:
@@ -60,88 +59,49 @@ def _matches(group: dict[str, Any], name: str, values: list[str]) -> bool:
     return any(tag[field] in values for tag in tags)
 
 
-def _checking_creation(create: Handler) -> Handler:
-    def create_group(request: Request) -> Any:
-        minimum, maximum = int(request["MinSize"]), int(request["MaxSize"])
-        message = _outside(minimum, maximum, int(request.get("DesiredCapacity", minimum)))
-        if not message and not _launch_data(request):
-            message = "Valid requests must contain an existing launch template or launch configuration."
-        return autoscaling.error_response("ValidationError", message) if message else create(request)
-
-    return create_group
-
-
-def _outside(minimum: int, maximum: int, desired: int) -> str:
-    if minimum > maximum:
-        return f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}"
-    message = f"Desired capacity:{desired} must be between the specified min size:{minimum} and max size:{maximum}"
-    return "" if minimum <= desired <= maximum else message
-
-
-def _checking_capacity(update: Handler) -> Handler:
+def _checking_capacity(update: Handler, request: Request) -> Any:
     """Apply the rules of UpdateAutoScalingGroup: without a desired capacity, it moves within new bounds."""
-
-    def update_group(request: Request) -> Any:
-        group = autoscaling.groups.get(request["AutoScalingGroupName"])
-        if group is None:
-            return update(request)
-        minimum, maximum = (int(request.get(name, group[name])) for name in ("MinSize", "MaxSize"))
-        moved = max(minimum, min(maximum, group["DesiredCapacity"]))
-        desired = int(request.get("DesiredCapacity", moved))
-        message = _outside(minimum, maximum, desired)
-        if message:
-            return autoscaling.error_response("ValidationError", message)
-        return update(request | {"DesiredCapacity": str(desired)})
-
-    return update_group
-
-
-def _checking_deletion(delete: Handler) -> Handler:
-    def delete_group(request: Request) -> Any:
-        group = autoscaling.groups.get(request["AutoScalingGroupName"])
-        if group and group["Instances"] and request.get("ForceDelete") != "true":
-            message = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance"
-            return autoscaling.error_response("ResourceInUse", f"{message} request(s) still in the group.")
-        if group:
-            group["DesiredCapacity"] = 0
-            autoscaling.reconcile(group)
-        return delete(request)
-
-    return delete_group
+    group = autoscaling.groups.get(request["AutoScalingGroupName"])
+    if group is None:
+        return update(request)
+    minimum, maximum = (int(request.get(name, group[name])) for name in ("MinSize", "MaxSize"))
+    moved = max(minimum, min(maximum, group["DesiredCapacity"]))
+    desired = int(request.get("DesiredCapacity", moved))
+    message = ""
+    if minimum > maximum:
+        message = f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}"
+    elif not minimum <= desired <= maximum:
+        message = f"Desired capacity:{desired} must be between the specified min size:{minimum} and max size:{maximum}"
+    if message:
+        return autoscaling.error_response("ValidationError", message)
+    return update(request | {"DesiredCapacity": str(desired)})
 
 
-def _launching(reconcile: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+def _checking_deletion(delete: Handler, request: Request) -> Any:
+    group = autoscaling.groups.get(request["AutoScalingGroupName"])
+    if group and group["Instances"] and request.get("ForceDelete") != "true":
+        message = "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance"
+        return autoscaling.error_response("ResourceInUse", f"{message} request(s) still in the group.")
+    if group:
+        group["DesiredCapacity"] = 0
+        autoscaling.reconcile(group)
+    return delete(request)
+
+
+def _launching(reconcile: Callable[[dict[str, Any]], None], group: dict[str, Any]) -> None:
     """Terminate and launch instances, as MiniStack removes members of a group and adds ones without an instance."""
-
-    def reconcile_group(group: dict[str, Any]) -> None:
-        before = {member["InstanceId"] for member in group["Instances"]}
-        reconcile(group)
-        for member in group["Instances"]:
-            if member["InstanceId"] not in before:
-                member["InstanceId"] = _launch(group)
-        _terminate(before - {member["InstanceId"] for member in group["Instances"]})
-
-    return reconcile_group
+    before = {member["InstanceId"] for member in group["Instances"]}
+    reconcile(group)
+    for member in group["Instances"]:
+        if member["InstanceId"] not in before:
+            member["InstanceId"] = _launch(group)
+    _terminate(before - {member["InstanceId"] for member in group["Instances"]})
 
 
-def _extend_resource_type() -> None:
-    original = resource_handlers["AWS::AutoScaling::AutoScalingGroup"]
-
-    def launching(change: Callable[..., Any]) -> Callable[..., Any]:
-        def change_group(*arguments: Any) -> Any:
-            changed = change(*arguments)
-            autoscaling.reconcile(autoscaling.groups[changed[0]])
-            return changed
-
-        return change_group
-
-    def delete(name: str, properties: dict[str, Any]) -> None:
-        if name in autoscaling.groups:
-            _terminate({member["InstanceId"] for member in autoscaling.groups[name]["Instances"]})
-        original["delete"](name, properties)
-
-    handlers = {name: launching(original[name]) for name in ("create", "update")}
-    resource_handlers["AWS::AutoScaling::AutoScalingGroup"] = original | handlers | {"delete": delete}
+def _terminating(delete: Callable[..., None], name: str, properties: dict[str, Any]) -> None:
+    if name in autoscaling.groups:
+        _terminate({member["InstanceId"] for member in autoscaling.groups[name]["Instances"]})
+    delete(name, properties)
 
 
 def _terminate(instances: set[str]) -> None:

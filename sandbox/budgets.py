@@ -13,8 +13,9 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from .emulator.json_protocol import ServiceError
@@ -35,19 +36,16 @@ CONSOLE = "https://console.aws.amazon.com/billing/home#/budgets"
 def install() -> None:
     """Add the checks and the resource type."""
     for name in ("CreateBudget", "UpdateBudget", "CreateNotification", "CreateSubscriber"):
-        budgets.operations[name] = _checking(budgets.operations[name])
+        budgets.operations[name] = partial(_checking, budgets.operations[name])
     resource_handlers["AWS::Budgets::Budget"] = {"create": _create, "update": _update, "delete": _delete}
 
 
-def _checking(operation: Callable[[Record], Any]) -> Callable[[Record], Any]:
-    def check_and_call(request: Record) -> Any:
-        try:
-            _check(request)
-        except ServiceError as error:
-            return json_error(error.code, str(error))
-        return operation(request)
-
-    return check_and_call
+def _checking(operation: Callable[[Record], Any], request: Record) -> Any:
+    try:
+        _check(request)
+    except ServiceError as error:
+        return json_error(error.code, str(error))
+    return operation(request)
 
 
 def _check(request: Record) -> None:
@@ -62,15 +60,9 @@ def _check(request: Record) -> None:
         _check_topics(topics)
     subscriber = request.get("Subscriber", {})
     if subscriber.get("SubscriptionType") == "SNS":
-        entries = budgets.notifications.get(request["BudgetName"], [])
-        same = [entry for entry in entries if _identity(entry["notification"]) == _identity(request["Notification"])]
-        existing = [s["Address"] for entry in same for s in entry["subscribers"] if s["SubscriptionType"] == "SNS"]
+        entry = budgets.find_notification(request["BudgetName"], request["Notification"]) or {"subscribers": []}
+        existing = [s["Address"] for s in entry["subscribers"] if s["SubscriptionType"] == "SNS"]
         _check_topics([*existing, subscriber["Address"]])
-
-
-def _identity(notification: Record) -> tuple[Any, ...]:
-    kind = notification.get("ThresholdType", "PERCENTAGE")
-    return kind, *(notification[name] for name in ("NotificationType", "ComparisonOperator", "Threshold"))
 
 
 def _check_budget(budget: Record) -> None:
@@ -169,10 +161,8 @@ def _message(budget: Record, notification: Record, cost: float) -> str:
 
 def _create(logical_id: str, properties: Record, _stack: str) -> tuple[str, Record]:
     name = properties["Budget"].get("BudgetName") or f"{logical_id[:80]}-{secrets.token_hex(6)}"
-    notifications = properties.get("NotificationsWithSubscribers", [])
-    tags = {"ResourceTags": properties["ResourceTags"]} if properties.get("ResourceTags") else {}
-    budget = _budget(properties, name)
-    _call("CreateBudget", Budget=budget, NotificationsWithSubscribers=notifications, **tags)
+    optional = {key: properties.get(key, []) for key in ("NotificationsWithSubscribers", "ResourceTags")}
+    _call("CreateBudget", Budget=_budget(properties, name), **optional)
     return name, {"Id": name}
 
 
@@ -194,14 +184,12 @@ def _budget(properties: Record, name: str) -> Record:
     if "BudgetLimit" in budget:
         budget["BudgetLimit"] = {**budget["BudgetLimit"], "Amount": str(budget["BudgetLimit"]["Amount"])}
     if "TimePeriod" in budget:
-        budget["TimePeriod"] = dict(_times(budget["TimePeriod"]))
+        budget["TimePeriod"] = {key: _timestamp(str(text)) for key, text in budget["TimePeriod"].items()}
     return budget
 
 
-def _times(period: Record) -> Iterator[tuple[str, float]]:
-    for name, text in period.items():
-        is_number = str(text).isdigit()
-        yield name, float(text) if is_number else datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+def _timestamp(text: str) -> float:
+    return float(text) if text.isdigit() else datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def _call(operation: str, **parameters: Any) -> None:

@@ -28,37 +28,29 @@ def install() -> None:
     }
     sts.is_root_key.replace(lambda _key: False)  # MiniStack treats the configured key as the root user's
     resource_handlers["AWS::CloudTrail::Trail"] = {
-        "create": _create_trail,
-        "update": _update_trail,
-        "delete": lambda name, _properties: content(cloudtrail.delete_trail({"Name": name})),
+        "create": lambda logical_id, properties, stack: _put_trail(
+            "CreateTrail", properties.get("TrailName") or f"{stack}-{logical_id}", properties
+        ),
+        "update": lambda name, _old, new, _stack: _put_trail("UpdateTrail", name, new),
+        "delete": lambda name, _properties: _call("DeleteTrail", Name=name),
     }
 
 
-def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
-    name = properties.get("TrailName") or f"{stack}-{logical_id}"
-    trail = content(cloudtrail.create_trail(_to_request(properties) | {"Name": name}))
-    _configure(name, properties)
-    return name, {"Arn": trail["TrailARN"]}
+def _put_trail(operation: str, name: str, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Create or update a trail, set its event selectors, and start or stop logging.
 
-
-def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
-    trail = content(cloudtrail.update_trail(_to_request(new) | {"Name": name}))
-    _configure(name, new)
-    return name, {"Arn": trail["TrailARN"]}
-
-
-def _to_request(properties: dict[str, Any]) -> dict[str, Any]:
-    """Convert properties to API parameters: booleans can be text in a template, and ``KMSKeyId`` is ``KmsKeyId``."""
+    In a template, booleans can be text, and ``KmsKeyId`` is ``KMSKeyId``.
+    """
     parameters = {key: value == "true" if value in ("true", "false") else value for key, value in properties.items()}
-    return parameters | {"KmsKeyId": properties.get("KMSKeyId", "")}
+    trail = _call(operation, **parameters | {"Name": name, "KmsKeyId": properties.get("KMSKeyId", "")})
+    if "EventSelectors" in properties:
+        _call("PutEventSelectors", TrailName=name, EventSelectors=properties["EventSelectors"])
+    _call("StartLogging" if str(properties["IsLogging"]).lower() == "true" else "StopLogging", Name=name)
+    return name, {"Arn": trail["TrailARN"]}
 
 
-def _configure(name: str, properties: dict[str, Any]) -> None:
-    """Set the event selectors, and start or stop logging, which are separate API calls."""
-    if selectors := properties.get("EventSelectors"):
-        content(cloudtrail.put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
-    is_logging = str(properties["IsLogging"]).lower() == "true"
-    content((cloudtrail.start_logging if is_logging else cloudtrail.stop_logging)({"Name": name}))
+def _call(operation: str, **parameters: Any) -> dict[str, Any]:
+    return content(cloudtrail.operations[operation](parameters))
 
 
 def record(
@@ -105,30 +97,22 @@ def _now() -> str:
 
 
 def user_identity(access_key: str) -> dict[str, Any]:
-    """Return the identity that an access key belongs to."""
+    """Return the identity that an access key of a user or role session belongs to."""
     account = get_account_id()
-    session = sts.sessions.get(access_key)
-    if session is None or "Arn" not in session:
-        return {
-            "type": "Root",
-            "principalId": account,
-            "arn": f"arn:aws:iam::{account}:root",
-            "accountId": account,
-            "accessKeyId": access_key,
-        }
+    credential = sts.credential(access_key)
     identity = {
-        "principalId": session["UserId"],
-        "arn": session["Arn"],
+        "principalId": credential.principal_id,
+        "arn": credential.principal_arn,
         "accountId": account,
         "accessKeyId": access_key,
     }
-    if ":assumed-role/" not in session["Arn"]:
-        return {"type": "IAMUser", **identity, "userName": session["Arn"].rsplit("/", 1)[-1]}
-    role_name = session["Arn"].split("/")[1]
+    if credential.principal_type == "User":
+        return {"type": "IAMUser", **identity, "userName": credential.principal_name}
+    role_name = credential.principal_arn.split("/")[1]
     issuer = {
         "type": "Role",
-        "principalId": session["UserId"].split(":")[0],
-        "arn": session.get("RoleArn", f"arn:aws:iam::{account}:role/{role_name}"),
+        "principalId": credential.principal_id.split(":")[0],
+        "arn": sts.sessions[access_key].get("RoleArn", f"arn:aws:iam::{account}:role/{role_name}"),
         "accountId": account,
         "userName": role_name,
     }

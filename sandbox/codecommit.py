@@ -1,8 +1,8 @@
 """CodeCommit: repositories of templates, and commits through the API.
 
 A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
-Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, lists of branches
-and commits, parents of commits.
+Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, descriptions, lists$
+of branches and commits.
 """
 
 import base64
@@ -24,7 +24,6 @@ class Repository:
     """A repository: files and message of each commit, and the head of each branch."""
 
     name: str
-    description: str = ""
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -61,9 +60,7 @@ REPOSITORIES: dict[str, Repository] = {}
 def install() -> None:
     """Add the operations and the repository resource."""
     operations = {
-        "GetRepository": _get_repository,
         "GetBranch": _get_branch,
-        "GetCommit": _get_commit,
         "GetFile": _get_file,
         "CreateCommit": _create_commit,
         "PutFile": _put_file,
@@ -71,7 +68,7 @@ def install() -> None:
     register("codecommit", "CodeCommit_20150413.", operations)
     resource_handlers["AWS::CodeCommit::Repository"] = {
         "create": _create,
-        "update": _update,
+        "update": lambda name, _old, _new, _stack: (name, _attributes(REPOSITORIES[name])),  # the code is initial
         "delete": lambda name, _properties: REPOSITORIES.pop(name.rpartition("/")[2], None),
     }
 
@@ -91,7 +88,7 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
     name = properties["RepositoryName"]
     if name in REPOSITORIES:
         raise ValueError(f"Repository named {name} already exists")
-    repository = REPOSITORIES[name] = Repository(name, properties.get("RepositoryDescription", ""))
+    repository = REPOSITORIES[name] = Repository(name)
     code = properties.get("Code")
     if code:
         data = s3.get_object(code["S3"]["Bucket"], code["S3"]["Key"])
@@ -99,12 +96,6 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
             files = {entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")}
         repository.commit(code.get("BranchName", "main"), files, "Initial commit by AWS CloudFormation")
     return name, _attributes(repository)
-
-
-def _update(name: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
-    """Update the description; CodeCommit uses the template's code only at creation."""
-    REPOSITORIES[name].description = new.get("RepositoryDescription", "")
-    return name, _attributes(REPOSITORIES[name])
 
 
 def _attributes(repository: Repository) -> dict[str, str]:
@@ -131,30 +122,11 @@ def _commit_id(repository: Repository, specifier: str) -> str:
     return commit_id
 
 
-def _get_repository(request: dict[str, Any]) -> Any:
-    repository = _repository(request)
-    return {
-        "repositoryMetadata": {
-            "accountId": get_account_id(),
-            "repositoryName": repository.name,
-            "repositoryDescription": repository.description,
-            "defaultBranch": next(iter(repository.branches), ""),
-            "Arn": repository.arn,
-        }
-    }
-
-
 def _get_branch(request: dict[str, Any]) -> Any:
     repository, name = _repository(request), request["branchName"]
     if name not in repository.branches:
         raise ServiceError("BranchDoesNotExistException", f"{name} does not exist")
     return {"branch": {"branchName": name, "commitId": repository.branches[name]}}
-
-
-def _get_commit(request: dict[str, Any]) -> Any:
-    repository = _repository(request)
-    commit_id = _commit_id(repository, request["commitId"])
-    return {"commit": {"commitId": commit_id, "message": repository.messages[commit_id], "parents": []}}
 
 
 def _get_file(request: dict[str, Any]) -> Any:
@@ -174,36 +146,28 @@ def _get_file(request: dict[str, Any]) -> Any:
 
 
 def _create_commit(request: dict[str, Any]) -> Any:
-    """Create a commit that puts and deletes files."""
-    repository, branch = _repository(request), request["branchName"]
-    files = _files_before(repository, branch, request)
-    for file in request.get("putFiles", []):
-        files[file["filePath"]] = base64.b64decode(file["fileContent"])
-    for file in request.get("deleteFiles", []):
-        files.pop(file["filePath"], None)
-    if branch in repository.branches and files == repository.commits[repository.branches[branch]]:
-        raise ServiceError("NoChangeException", "The commit does not change any file")
-    commit_id = repository.commit(branch, files, request.get("commitMessage", ""))
-    return {"commitId": commit_id, "treeId": commit_id, "filesAdded": [], "filesUpdated": [], "filesDeleted": []}
+    return _commit(request, request.get("putFiles", []), request.get("deleteFiles", []), "NoChangeException")
 
 
 def _put_file(request: dict[str, Any]) -> Any:
-    """Create a commit that puts one file."""
-    repository, branch, path = _repository(request), request["branchName"], request["filePath"]
-    files, content = _files_before(repository, branch, request), base64.b64decode(request["fileContent"])
-    if files.get(path) == content:
-        raise ServiceError("SameFileContentException", f"{path} already has this content")
-    commit_id = repository.commit(branch, files | {path: content}, request.get("commitMessage", ""))
-    return {"commitId": commit_id, "treeId": commit_id, "blobId": hashlib.sha1(content).hexdigest()}  # noqa: S324
+    return _commit(request, [request], [], "SameFileContentException")
 
 
-def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of the branch, if the request has the ID of its last commit."""
-    before = repository.branches.get(branch)
-    if before is None:
-        return {}
-    if "parentCommitId" not in request:
-        raise ServiceError("ParentCommitIdRequiredException", f"The last commit of {branch} is {before}")
-    if request["parentCommitId"] != before:
-        raise ServiceError("ParentCommitIdOutdatedException", f"The last commit of {branch} is {before}")
-    return dict(repository.commits[before])
+def _commit(request: dict[str, Any], put: list[Any], delete: list[Any], unchanged: str) -> Any:
+    """Create a commit that puts and deletes files, if the request has the ID of the branch's last commit.
+
+    unchanged: the error if no file changes.
+    """
+    repository, branch = _repository(request), request["branchName"]
+    last, parent = repository.branches.get(branch), request.get("parentCommitId")
+    if last and parent != last:
+        code = "ParentCommitIdOutdatedException" if parent else "ParentCommitIdRequiredException"
+        raise ServiceError(code, f"The last commit of {branch} is {last}")
+    before = repository.commits[last] if last else {}
+    files = before | {file["filePath"]: base64.b64decode(file["fileContent"]) for file in put}
+    for file in delete:
+        files.pop(file["filePath"], None)
+    if last and files == before:
+        raise ServiceError(unchanged, "The commit does not change any file")
+    commit_id = repository.commit(branch, files, request.get("commitMessage", ""))
+    return {"commitId": commit_id, "treeId": commit_id}

@@ -38,14 +38,14 @@ def install(speed: float) -> None:
     SPEED = speed
     lambda_functions.retry_seconds.replace(60 / speed)
     eventbridge.invoke_function.replace(_invoke)
-    eventbridge.invoke_target.wrap(_delivering)
+    eventbridge.invoke_target.extend(_delivering)
     eventbridge.scheduler_interval.replace(min(10, 60 / speed / 4))
-    eventbridge.rate_seconds.replace(lambda expression: _accelerated(expression, speed))
+    eventbridge.rate_seconds.extend(_accelerated)
 
 
-def _accelerated(expression: str, speed: float) -> float | None:
-    seconds: float | None = eventbridge.rate_seconds.original(expression)
-    return seconds / speed if seconds else None
+def _accelerated(parse: Callable[[str], float | None], expression: str) -> float | None:
+    seconds = parse(expression)
+    return seconds / SPEED if seconds else None
 
 
 def _invoke(arn: str, payload: str) -> None:
@@ -54,11 +54,10 @@ def _invoke(arn: str, payload: str) -> None:
         lambda_functions.invoke_asynchronously(function, json.loads(payload))
 
 
-def _delivering(invoke: Callable[..., None]) -> Callable[..., None]:
-    def invoke_target(target: dict[str, Any], event: Any, rule: dict[str, Any], *arguments: Any) -> None:
-        _attempt(partial(invoke, target, event, rule, *arguments), target, event, rule["Arn"], time.time(), 0)
-
-    return invoke_target
+def _delivering(
+    invoke: Callable[..., None], target: dict[str, Any], event: Any, rule: dict[str, Any], *arguments: Any
+) -> None:
+    _attempt(partial(invoke, target, event, rule, *arguments), target, event, rule["Arn"], time.time(), 0)
 
 
 def _attempt(

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
@@ -84,9 +83,7 @@ class Sandbox:
             raise SandboxError(f"The sandbox did not start: {' '.join(reason) or 'its log is empty'}") from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -105,17 +102,9 @@ class Sandbox:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that direct AWS tools and SDKs to the sandbox only."""
-        return (
-            _clean_environment()
-            | self._credentials
-            | {
-                "AWS_ENDPOINT_URL": self.url,
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
-                "CDK_DEFAULT_ACCOUNT": ACCOUNT,
-                "CDK_DEFAULT_REGION": REGION,
-            }
-        )
+        variables = {"AWS_ENDPOINT_URL": self.url, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        cdk_variables = {"CDK_DEFAULT_ACCOUNT": ACCOUNT, "CDK_DEFAULT_REGION": REGION}
+        return _clean_environment() | self._credentials | variables | cdk_variables
 
     def cdk(self, *arguments: str, progress: Callable[[str], None] | None = None, application: Path = ROOT) -> str:
         """Run the CDK CLI against the sandbox and return its output; also pass each line to `progress`.
@@ -128,16 +117,13 @@ class Sandbox:
         cli = ROOT / "node_modules" / ".bin" / "cdk"
         if not cli.exists() or not (ROOT / "node_modules" / "@aws-sdk").exists():
             raise SandboxError("The CDK CLI, or the AWS SDK for Node.js functions, is not installed: run `make setup`.")
-        python = Path(sys.executable).parent
-        temporary = {"TMPDIR": str(self.directory)}  # deleted with the sandbox
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        temporary = str(self.directory)  # deleted with the sandbox
         lines: list[str] = []
         with subprocess.Popen(
             [str(cli), *arguments, "--output", str(self.directory / "cdk.out")],
             cwd=application,
-            env=self.environment
-            | FAST_SYNTH_ENV
-            | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"}
-            | temporary,
+            env=self.environment | FAST_SYNTH_ENV | {"PATH": path, "TMPDIR": temporary},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,8 +10,8 @@ import html
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -29,39 +29,26 @@ MESSAGE = """<article><h2>{subject}</h2><p>From {sender} to {to}, {time}</p><pre
 LINK = """<p><a href="{href}">Confirm subscription</a></p>"""
 
 
-@dataclass(frozen=True)
-class Message:
-    """A message. `confirmation` is the URL that confirms the subscription, or empty."""
-
-    to: str
-    sender: str
-    subject: str
-    body: str
-    time: str
-    confirmation: str = ""
-
-
+Function = Callable[..., Any]
+Message = dict[str, str]  # to, sender, subject, body, time, and the URL of the confirmation or an empty string
 MESSAGES: list[Message] = []  # oldest first
 
 
 def install() -> None:
     """Deliver to email subscriptions, and request their confirmation."""
-    sns.fan_out.wrap(_with_messages)
-    sns.subscribe.wrap(_with_confirmation)
-    for resource_type in SUBSCRIBING_TYPES:
-        extend_resource_type(resource_type, create=_with_confirmation(resource_handlers[resource_type]["create"]))
+    sns.fan_out.extend(_with_messages)
+    sns.subscribe.extend(_with_confirmation)
+    for kind in SUBSCRIBING_TYPES:
+        extend_resource_type(kind, create=partial(_with_confirmation, resource_handlers[kind]["create"]))
 
 
-def _with_confirmation(subscribe: Callable[..., Any]) -> Callable[..., Any]:
-    def call_and_request(*arguments: Any) -> Any:
-        result = subscribe(*arguments)
-        for topic in list(sns.topics.values()):
-            for subscription in topic["subscriptions"]:
-                if subscription["protocol"] == "email" and not subscription.get("requested"):
-                    _request_confirmation(topic, subscription)
-        return result
-
-    return call_and_request
+def _with_confirmation(subscribe: Function, *arguments: Any) -> Any:
+    result = subscribe(*arguments)
+    for topic in list(sns.topics.values()):
+        for subscription in topic["subscriptions"]:
+            if subscription["protocol"] == "email" and not subscription.get("requested"):
+                _request_confirmation(topic, subscription)
+    return result
 
 
 def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -> None:
@@ -72,24 +59,30 @@ def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -
     _deliver(topic, subscription, "AWS Notification - Subscription Confirmation", text, url)
 
 
-def _with_messages(fan_out: Callable[..., None]) -> Callable[..., None]:
-    def fan_out_and_mail(
-        topic_arn: str, message_id: str, message: str, subject: str, structure: str = "", *options: Any, **more: Any
-    ) -> None:
-        fan_out(topic_arn, message_id, message, subject, structure, *options, **more)
-        text = sns.message_for_protocol(message, structure, "email")
-        topic = sns.find_topic(topic_arn) or {"subscriptions": []}
-        for subscription in topic["subscriptions"]:
-            if subscription["protocol"] == "email" and subscription["confirmed"]:
-                _deliver(topic, subscription, subject or "AWS Notification Message", text)
-
-    return fan_out_and_mail
+def _with_messages(
+    fan_out: Function, topic: str, message_id: str, message: str, subject: str, *more: Any, **options: Any
+) -> None:
+    fan_out(topic, message_id, message, subject, *more, **options)
+    text = sns.message_for_protocol(message, more[0] if more else "", "email")
+    record = sns.find_topic(topic) or {"subscriptions": []}
+    for subscription in record["subscriptions"]:
+        if subscription["protocol"] == "email" and subscription["confirmed"]:
+            _deliver(record, subscription, subject or "AWS Notification Message", text)
 
 
 def _deliver(topic: dict[str, Any], subscription: dict[str, Any], subject: str, body: str, url: str = "") -> None:
     sender = topic["attributes"].get("DisplayName") or "AWS Notifications"
     time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    MESSAGES.append(Message(subscription["endpoint"], sender, subject, body, time, url))
+    MESSAGES.append(
+        {
+            "to": subscription["endpoint"],
+            "sender": sender,
+            "subject": subject,
+            "body": body,
+            "time": time,
+            "confirmation": url,
+        }
+    )
 
 
 async def serve(request: Request) -> Response | None:
@@ -100,16 +93,13 @@ async def serve(request: Request) -> Response | None:
         status, _, body = sns.confirm_subscription(parse_qs(request.query))
         return Response(status, {"content-type": "text/xml"}, body)
     if request.path == "/messages.json":
-        text = json.dumps([asdict(message) for message in MESSAGES])
-        return Response(200, {"content-type": "application/json"}, text.encode())
+        return Response(200, {"content-type": "application/json"}, json.dumps(MESSAGES).encode())
     messages = "".join(map(_as_html, reversed(MESSAGES))) or "<p>No messages yet.</p>"
     headers = {"content-type": "text/html", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return Response(200, headers, PAGE.format(messages=messages).encode())
 
 
 def _as_html(message: Message) -> str:
-    fields = {name: html.escape(text) for name, text in asdict(message).items()}
-    link = (
-        LINK.format(href=fields["confirmation"].removeprefix(f"http://{MAILBOX_HOST}")) if message.confirmation else ""
-    )
-    return MESSAGE.format(**fields, link=link)
+    fields = {name: html.escape(text) for name, text in message.items()}
+    path = fields["confirmation"].removeprefix(f"http://{MAILBOX_HOST}")
+    return MESSAGE.format(**fields, link=LINK.format(href=path) if path else "")

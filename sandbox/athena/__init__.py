@@ -4,8 +4,8 @@ MiniStack stores workgroups, queries and their states, and runs CREATE EXTERNAL 
 other statements. This module lets workgroup settings override client settings, cancels queries over the limit on
 scanned bytes, and reports missing databases and tables. CloudFormation can create named queries.
 
-Not implemented: SerDes other than OpenCSVSerDe and Parquet, partitions, other DDL, and differences between the SQL of
-Trino and DuckDB.
+Not implemented: SerDes other than Parquet and OpenCSVSerDe with its default characters, partitions, other DDL, and
+differences between the SQL of Trino and DuckDB.
 """
 
 import asyncio
@@ -16,26 +16,19 @@ from typing import Any
 
 from ..ministack import athena, glue
 from ..ministack.cloudformation import resource_handlers
-from ..ministack.requests import json_error, json_response
-from .engine import LimitError, run, text_of
-
-PAGE_ROWS = 1000
+from ..ministack.requests import json_error
+from .engine import LimitError, run
 
 
 def install() -> None:
     """Install the query engine, and resource handlers for named queries."""
-    athena.start_query_execution.wrap(_enforce_workgroup)
+    athena.start_query_execution.extend(_enforce_workgroup)
     athena.execute_query.replace(_execute)
-    athena.get_query_results.replace(_results)
     for metadata in (athena.get_table_metadata, athena.list_table_metadata):
-        metadata.wrap(_find_in_catalog)
+        metadata.extend(_find_in_catalog)
     athena.add_workgroup_type()
     resource_handlers["AWS::Athena::NamedQuery"] = {
         "create": _create_named_query,
-        "update": lambda query_id, _old, new, _stack: (
-            athena.delete_named_query({"NamedQueryId": query_id}),
-            _create_named_query("", new, ""),
-        )[1],
         "delete": lambda query_id, _properties: athena.delete_named_query({"NamedQueryId": query_id}),
     }
 
@@ -46,30 +39,24 @@ def _create_named_query(_logical_id: str, properties: dict[str, Any], _stack: st
     return query_id, {"NamedQueryId": query_id}
 
 
-def _enforce_workgroup(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def start_query_execution(data: dict[str, Any]) -> Any:
-        name = data.get("WorkGroup", "primary")
-        athena.ensure_default_workgroup()
-        workgroup = athena.workgroups.get(name)
-        if not workgroup:
-            return json_error("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
-        if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
-            data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
-        return start(data)
-
-    return start_query_execution
+def _enforce_workgroup(start: Callable[[Any], Any], data: dict[str, Any]) -> Any:
+    name = data.get("WorkGroup", "primary")
+    athena.ensure_default_workgroup()
+    workgroup = athena.workgroups.get(name)
+    if not workgroup:
+        return json_error("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
+    if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
+        data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
+    return start(data)
 
 
-def _find_in_catalog(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def read_metadata(data: dict[str, Any]) -> Any:
-        database, table = data["DatabaseName"], data.get("TableName")
-        if database not in glue.databases:
-            return json_error("MetadataException", f"Database {database} not found.", 400)
-        if table and f"{database}/{table}" not in glue.tables:
-            return json_error("MetadataException", f"Table {table} not found.", 400)
-        return read(data)
-
-    return read_metadata
+def _find_in_catalog(read: Callable[[Any], Any], data: dict[str, Any]) -> Any:
+    database, table = data["DatabaseName"], data.get("TableName")
+    if database not in glue.databases:
+        return json_error("MetadataException", f"Database {database} not found.", 400)
+    if table and f"{database}/{table}" not in glue.tables:
+        return json_error("MetadataException", f"Table {table} not found.", 400)
+    return read(data)
 
 
 async def _execute(query_id: str, statement: str, database: str, ddl: Any, catalog: str | None = None) -> None:
@@ -91,32 +78,3 @@ async def _execute(query_id: str, statement: str, database: str, ddl: Any, catal
     milliseconds = int((time.monotonic() - started) * 1000)
     statistics |= {"EngineExecutionTimeInMillis": milliseconds, "TotalExecutionTimeInMillis": milliseconds}
     status["CompletionDateTime"] = int(time.time())
-
-
-def _results(data: dict[str, Any]) -> Any:
-    """Return a page of results; only the first page starts with the column names, which SHOW does not return."""
-    execution = athena.executions.get(data.get("QueryExecutionId"))
-    if not execution:
-        return json_error("InvalidRequestException", "QueryExecution was not found", 400)
-    state = execution["Status"]["State"]
-    if state != "SUCCEEDED":
-        return json_error("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
-    results, types = execution["_results"], execution["_column_types"]
-    header = [results["columns"]] if results["columns"] and results.get("has_header", True) else []
-    lines = [*header, *results["rows"]]
-    start, size = int(data.get("NextToken") or 0), int(data.get("MaxResults") or PAGE_ROWS)
-    page = {
-        "Rows": [
-            {"Data": [{} if v is None else {"VarCharValue": text_of(v)} for v in line]} for line in lines[start:][:size]
-        ],
-        "ResultSetMetadata": {
-            "ColumnInfo": [_column(name, kind) for name, kind in zip(results["columns"], types, strict=True)]
-        },
-    }
-    more = {"NextToken": str(start + size)} if start + size < len(lines) else {}
-    return json_response({"ResultSet": page, "UpdateCount": 0} | more)
-
-
-def _column(name: str, kind: str) -> dict[str, Any]:
-    precision, scale = athena.type_precision_scale(kind)
-    return {"Name": name, "Label": name, "Type": kind, "Precision": precision, "Scale": scale, "Nullable": "UNKNOWN"}

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from assets.analytics_host.billboard import opencsv
+
 from ..ministack import athena, glue, s3
 from . import information_schema
-from .opencsv import OpenCsv
 from .show import show
 from .statements import Statement, parse
 
-DUCKDB_TYPES = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
-GLUE_TYPES = {kind: name for name, kind in DUCKDB_TYPES.items()} | {"HUGEINT": "bigint"}  # of the sum of integers
+# DuckDB knows Glue's types, but not the reverse; the sum of integers is a HUGEINT.
+GLUE_TYPES = {"VARCHAR": "string", "INTEGER": "int", "HUGEINT": "bigint"}
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 
 
@@ -46,14 +47,15 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
         results = execution["ResultConfiguration"]
         results["OutputLocation"] = f"{results['OutputLocation'].removesuffix('.csv')}.txt"
         _save(execution, "".join(f"{line}\n" for line in lines))
-        return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns), "has_header": False}
+        return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns)}
+    no_rows: dict[str, Any] = {"columns": [], "rows": [], "types": []}
     if statement.kind == "CREATE TABLE AS" and not _check_new_table(statement, execution):
-        return {"columns": [], "rows": [], "types": []}
+        return no_rows
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
         select = _read_tables(connection, statement, Path(folder), execution)
         if statement.kind in ("INSERT", "CREATE TABLE AS"):
             _write(connection, statement, select, Path(folder), execution)
-            return {"columns": [], "rows": [], "types": []}
+            return no_rows
         try:
             cursor = connection.execute(select)
             rows = [list(row) for row in cursor.fetchall()]
@@ -123,11 +125,11 @@ def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
 
 def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
     descriptor = table["StorageDescriptor"]
-    columns = {column["Name"]: DUCKDB_TYPES.get(column["Type"], column["Type"]) for column in descriptor["Columns"]}
+    columns = {column["Name"]: column["Type"] for column in descriptor["Columns"]}
     paths = [str(file) for file in files]
     if not files:
-        fields = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-        connection.execute(f'CREATE TABLE "{table["Name"]}" AS SELECT {fields} LIMIT 0')
+        fields = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        connection.execute(f'CREATE TABLE "{table["Name"]}" ({fields})')
     elif "parquet" in descriptor["SerdeInfo"]["SerializationLibrary"]:
         connection.read_parquet(paths).create_view(table["Name"])
     else:
@@ -139,11 +141,11 @@ def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> N
 
 
 def _rewrite_csv(file: Path, table: dict[str, Any]) -> None:
-    """Rewrite a CSV file so that DuckDB reads it like OpenCSVSerDe reads the original."""
-    descriptor = table["StorageDescriptor"]
-    reader = OpenCsv(descriptor["SerdeInfo"].get("Parameters", {}))
+    """Rewrite a CSV file so that DuckDB reads it like OpenCSVSerDe reads the original, one value per column."""
+    columns = len(table["StorageDescriptor"]["Columns"])
     lines = io.StringIO(file.read_bytes().decode(errors="replace"), newline=None)
-    rows = [reader.row(line.removesuffix("\n"), len(descriptor["Columns"])) for line in lines]
+    read = (opencsv.fields(line.removesuffix("\n")) if line != "\n" else [] for line in lines)
+    rows = [[*fields[:columns], *[None] * (columns - len(fields))] for fields in read]
     skipped = int(table["Parameters"].get("skip.header.line.count", 0))
     file.write_text("".join(f"{_csv(row)}\n" for row in rows[skipped:]), encoding="utf-8")
 
@@ -170,9 +172,7 @@ def _write(connection: Any, statement: Statement, select: str, folder: Path, exe
         if unnamed:
             raise ValueError(f"MISSING_COLUMN_NAME: Column name not specified at position {unnamed[0]}")
         columns = [(name, GLUE_TYPES.get(kind, kind.lower())) for name, kind, *_ in described]
-        casts = ", ".join(
-            f'CAST("{name}" AS {DUCKDB_TYPES.get(kind, kind)}) AS "{name.lower()}"' for name, kind in columns
-        )
+        casts = ", ".join(f'CAST("{name}" AS {kind}) AS "{name.lower()}"' for name, kind in columns)
         select = f"SELECT {casts} FROM ({select})"  # noqa: S608
     file = folder / "new"
     connection.execute(f"COPY ({select}) TO '{file}' (FORMAT PARQUET, COMPRESSION GZIP)")
@@ -207,9 +207,4 @@ def _save(execution: dict[str, Any], text: str) -> None:
 
 
 def _csv(row: Sequence[Any]) -> str:
-    return ",".join("" if v is None else '"{}"'.format(text_of(v).replace('"', '""')) for v in row)
-
-
-def text_of(value: Any) -> str:
-    """Return a value as text in results."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ",".join("" if v is None else '"{}"'.format(athena.text_of(v).replace('"', '""')) for v in row)

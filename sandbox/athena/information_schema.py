@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from ..ministack import glue
-from ..ministack.requests import get_region
 from .statements import INFORMATION_SCHEMA, Statement
 
 CATALOG = "awsdatacatalog"
@@ -60,7 +59,7 @@ def _listed(statement: Statement) -> list[dict[str, Any]]:
         for name in names
         if all(
             is_allowed(CALLER.get(), "glue:GetTables", arn, cause="the information schema")
-            for arn in glue_resources(get_region(), [(name, "*")])
+            for arn in glue_resources((name, "*"))
         )
     ]
     return [table for key, table in sorted(glue.tables.items()) if key.split("/")[0] in allowed]

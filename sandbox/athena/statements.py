@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+from ..ministack import athena
+
 _NAME = r"[\"`]?(?:(?P<database>\w+)[\"`]?\.[\"`]?)?(?P<table>\w+)[\"`]?"
 _WITH = r"(?:WITH\s*\((?P<properties>(?:[^()']|'[^']*'|\([^()]*\))*)\)\s*)?"
 _PATTERNS = {
@@ -17,7 +19,6 @@ _PATTERNS = {
 }
 _STATEMENTS = {kind: re.compile(rf"\s*{pattern}\s*", re.IGNORECASE | re.DOTALL) for kind, pattern in _PATTERNS.items()}
 _PROPERTY = re.compile(r"(\w+)\s*=\s*(?:'([^']*)'|([^,\s]+))")
-_SOURCE = re.compile(r"\b(?:FROM|JOIN)\s+[\"`]?(?:(\w+)[\"`]?\.[\"`]?)?(\w+)[\"`]?", re.IGNORECASE)
 _ONE_SCHEMA = re.compile(r"\btable_schema\s*=\s*'(\w+)'", re.IGNORECASE)
 INFORMATION_SCHEMA = "information_schema"
 
@@ -41,9 +42,8 @@ class Statement:
     @property
     def sources(self) -> list[tuple[str, str]]:
         """The database and name of each table that the query reads, including those of the information schema."""
-        return sorted(
-            {((found[0] or self.current).lower(), found[1].lower()) for found in _SOURCE.findall(self.select)}
-        )
+        references = athena.table_references(self.select)
+        return sorted({((found.database or self.current).lower(), found.table.lower()) for found in references})
 
     @property
     def listed_database(self) -> str:

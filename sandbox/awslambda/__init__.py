@@ -2,16 +2,19 @@
 
 Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the account's
 credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js functions
-(the packages in package.json); the deployed web endpoints as hosts of Python functions. `aliases`, `versions`,
-`metrics`, `quotas` and `logs` have those features.
+(the packages in package.json); the deployed web endpoints as hosts of Python functions; JSON logs of Python functions,
+which `opt/sitecustomize.py` formats, with the request ID in each line. `aliases`, `versions`, `metrics` and `quotas`
+have those features. Source: Lambda developer guide, "Log and monitor Python Lambda functions".
 
 A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
 for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
 
-Not implemented: the runtime's Python and Node.js (this computer's are used); memory limits.
+Not implemented: the runtime's Python and Node.js (this computer's are used); memory limits; JSON for START, END and
+REPORT, and for Node.js.
 """
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -28,7 +31,7 @@ from typing import Any
 from ..emulator.authentication import secret_of
 from ..ministack import lambda_functions, sts
 from ..process import ROOT
-from . import aliases, logs, metrics, quotas, versions
+from . import aliases, metrics, quotas, versions
 
 MAX_PROCESSES = 4
 LAYERS = ROOT / ".cache/layers"
@@ -41,34 +44,27 @@ def install() -> None:
     lambda_functions.subprocess_module.replace(SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
     lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": Package}))
     lambda_functions.logger.setLevel("WARNING")
-    lambda_functions.execute.wrap(_with_class_name)
-    lambda_functions.execute.wrap(_with_few_processes)
-    logs.install()
+    lambda_functions.execute.extend(_with_class_name)
+    lambda_functions.execute.extend(_with_few_processes)
+    lambda_functions.emit_logs.extend(_with_request_id)
     metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
     versions.install()
     quotas.install()  # after the metrics, which count each throttled attempt
 
 
-def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_function(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        with _processes[(function.get("config") or function)["FunctionArn"]]:
-            return execute(function, *arguments, **options)
-
-    return execute_function
+def _with_few_processes(execute: Callable[..., Any], function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+    with _processes[(function.get("config") or function)["FunctionArn"]]:
+        return execute(function, *arguments, **options)
 
 
-def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
+def _with_class_name(execute: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Report the name of the exception class as the error type."""
-
-    def execute_function(*arguments: Any, **options: Any) -> Any:
-        result = execute(*arguments, **options)
-        body = result.get("body")
-        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-            body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
-        return result
-
-    return execute_function
+    result = execute(*arguments, **options)
+    body = result.get("body")
+    if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+        body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
+    return result
 
 
 class Package(zipfile.ZipFile):
@@ -110,9 +106,29 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
         "PYTHONPATH": str(Path(__file__).with_name("opt")),
         "SANDBOX_WEB_PORTS": f"{os.environ['WEB_PORT']} {os.environ['HTTPS_PORT']}",
         "SSL_CERT_FILE": os.environ["AUTHORITY"],
-    } | logs.environment(config)
+    } | _logging_environment(config)
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
     return subprocess.Popen(command, env=env | credentials | environment, **options)
+
+
+def _logging_environment(config: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables with which Lambda configures the runtime's logs."""
+    logging = config.get("LoggingConfig") or {}
+    names = {"LogFormat": "AWS_LAMBDA_LOG_FORMAT", "ApplicationLogLevel": "AWS_LAMBDA_LOG_LEVEL"}
+    return {variable: logging[name] for name, variable in names.items() if name in logging}
+
+
+def _with_request_id(
+    emit: Callable[..., Any], record: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any
+) -> None:
+    lines = (_add_request_id(line, request_id) for line in text.splitlines())
+    emit(record, request_id, "\n".join(lines), *arguments, **options)
+
+
+def _add_request_id(line: str, request_id: str) -> str:
+    if not line.startswith('{"timestamp": '):
+        return line
+    return json.dumps(json.loads(line) | {"requestId": request_id})
 
 
 def role_credentials(role_arn: str, session: str) -> dict[str, str]:

@@ -25,23 +25,18 @@ WEIGHT = (
     "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value "
     "greater than or equal to 0.0, Member must not be null]"
 )
-REVISION_MISMATCH = (
-    "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the "
-    "latest Revision Id"
-)
 # The versions that ran for the request that is being served.
 _executed: ContextVar[list[str] | None] = ContextVar("EXECUTED_VERSIONS", default=None)
 
 
 def install() -> None:
     """Route invocations of aliases, and validate aliases."""
-    lambda_functions.record_of_qualifier.wrap(_with_alias_arn)
-    lambda_functions.run.wrap(_with_routing)
-    lambda_functions.invoke_request.wrap(_with_executed_version)
-    lambda_functions.invoke_asynchronously.wrap(_with_retry_settings)
-    lambda_functions.check_revision.replace(check_revision)
-    lambda_functions.create_alias.wrap(_validating_creation)
-    lambda_functions.update_alias.wrap(_validating_update)
+    lambda_functions.record_of_qualifier.extend(_with_alias_arn)
+    lambda_functions.run.extend(_with_routing)
+    lambda_functions.invoke_request.extend(_with_executed_version)
+    lambda_functions.invoke_asynchronously.extend(_with_retry_settings)
+    lambda_functions.create_alias.extend(_validating_creation)
+    lambda_functions.update_alias.extend(_validating_update)
     add_steps("AWS::Lambda::Alias", check=_check_resource)
 
 
@@ -51,41 +46,27 @@ def name_and_qualifier(arn: str) -> tuple[str, str]:
     return name, qualifier
 
 
-def check_revision(current: dict[str, Any], data: dict[str, Any]) -> Any:
-    """Return an error if a request has another RevisionId than the function or alias."""
-    if data.get("RevisionId") in (None, current.get("RevisionId")):
-        return None
-    return json_error("PreconditionFailedException", REVISION_MISMATCH, 412)
-
-
-def _with_alias_arn(find: Function) -> Function:
+def _with_alias_arn(find: Function, function: dict[str, Any] | None, qualifier: str | None) -> tuple[Any, Any]:
     """Use the ARN of the alias for its versions, as in responses and in the context object."""
-
-    def find_record(function: dict[str, Any] | None, qualifier: str | None) -> tuple[Any, Any]:
-        record, config = find(function, qualifier)
-        alias = function["aliases"].get(qualifier) if function and config else None
-        if alias is None:
-            return record, config
-        config = config | {"FunctionArn": alias["AliasArn"]}
-        return record | {"config": config}, config
-
-    return find_record
+    record, config = find(function, qualifier)
+    alias = function["aliases"].get(qualifier) if function and config else None
+    if alias is None:
+        return record, config
+    config = config | {"FunctionArn": alias["AliasArn"]}
+    return record | {"config": config}, config
 
 
-def _with_routing(run: Function) -> Function:
-    def run_function(record: dict[str, Any], event: Any) -> Any:
-        config = record.get("config") or record
-        name, qualifier = name_and_qualifier(config["FunctionArn"])
-        function = lambda_functions.functions.get(name)
-        if function is None or config["FunctionArn"].split(":")[3] != get_region():
-            return run(record, event)  # MiniStack calls this again in the function's Region
-        if qualifier in function["aliases"]:
-            record = _version_of(function, qualifier, record)
-        if (executed := _executed.get()) is not None:
-            executed.append((record.get("config") or record)["Version"])
-        return run({**record, "concurrency": function.get("concurrency")}, event)
-
-    return run_function
+def _with_routing(run: Function, record: dict[str, Any], event: Any) -> Any:
+    config = record.get("config") or record
+    name, qualifier = name_and_qualifier(config["FunctionArn"])
+    function = lambda_functions.functions.get(name)
+    if function is None or config["FunctionArn"].split(":")[3] != get_region():
+        return run(record, event)  # MiniStack calls this again in the function's Region
+    if qualifier in function["aliases"]:
+        record = _version_of(function, qualifier, record)
+    if (executed := _executed.get()) is not None:
+        executed.append((record.get("config") or record)["Version"])
+    return run({**record, "concurrency": function.get("concurrency")}, event)
 
 
 def _version_of(function: dict[str, Any], alias_name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -115,47 +96,30 @@ def executed_versions() -> Iterator[list[str]]:
         _executed.reset(token)
 
 
-def _with_executed_version(invoke: Function) -> Function:
-    async def invoke_function(*arguments: Any, **options: Any) -> Any:
-        with executed_versions() as executed:
-            status, headers, body = await invoke(*arguments, **options)
-        if executed and status == 200:
-            headers["X-Amz-Executed-Version"] = executed[0]
-        return status, headers, body
-
-    return invoke_function
+async def _with_executed_version(invoke: Function, *arguments: Any, **options: Any) -> Any:
+    with executed_versions() as executed:
+        status, headers, body = await invoke(*arguments, **options)
+    if executed and status == 200:
+        headers["X-Amz-Executed-Version"] = executed[0]
+    return status, headers, body
 
 
-def _with_retry_settings(invoke: Function) -> Function:
+def _with_retry_settings(invoke: Function, record: dict[str, Any], event: Any) -> None:
     """Apply the settings for asynchronous invocation of the alias or version."""
-
-    def invoke_asynchronously(record: dict[str, Any], event: Any) -> None:
-        name, qualifier = name_and_qualifier((record.get("config") or record)["FunctionArn"])
-        settings = (lambda_functions.functions.get(name) or {}).get("event_invoke_configs") or {}
-        invoke({**record, "event_invoke_config": settings[qualifier]} if qualifier in settings else record, event)
-
-    return invoke_asynchronously
+    name, qualifier = name_and_qualifier((record.get("config") or record)["FunctionArn"])
+    settings = (lambda_functions.functions.get(name) or {}).get("event_invoke_configs") or {}
+    invoke({**record, "event_invoke_config": settings[qualifier]} if qualifier in settings else record, event)
 
 
-def _validating_creation(create: Function) -> Function:
-    def create_alias(name: str, data: dict[str, Any]) -> Any:
-        function = lambda_functions.functions.get(name)
-        error = _constraint_error(data) or (_alias_error(function, data) if function else None)
-        return error or create(name, data)
-
-    return create_alias
+def _validating_creation(create: Function, name: str, data: dict[str, Any]) -> Any:
+    return _alias_error(lambda_functions.functions.get(name), data) or create(name, data)
 
 
-def _validating_update(update: Function) -> Function:
-    def update_alias(name: str, alias_name: str, data: dict[str, Any]) -> Any:
-        function = lambda_functions.functions.get(name)
-        alias = function["aliases"].get(alias_name) if function else None
-        error = _constraint_error(data)
-        if not error and alias:
-            error = check_revision(alias, data) or _alias_error(function, alias | data)
-        return error or update(name, alias_name, data)
-
-    return update_alias
+def _validating_update(update: Function, name: str, alias_name: str, data: dict[str, Any]) -> Any:
+    function = lambda_functions.functions.get(name)
+    alias = function["aliases"].get(alias_name) if function else None
+    error = lambda_functions.check_revision(alias, data) if alias else None
+    return error or _alias_error(function, (alias or {}) | data) or update(name, alias_name, data)
 
 
 def _check_resource(_id: str, properties: dict[str, Any]) -> None:
@@ -165,8 +129,7 @@ def _check_resource(_id: str, properties: dict[str, Any]) -> None:
     listed = (properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or []
     routing = {str(entry["FunctionVersion"]): float(entry["FunctionWeight"]) for entry in listed}
     data = properties | {"RoutingConfig": {"AdditionalVersionWeights": routing}}
-    function = lambda_functions.functions.get(name)
-    error = _constraint_error(data) or (_alias_error(function, data) if function else None)
+    error = _alias_error(lambda_functions.functions.get(name), data)
     if error:
         raise ValueError(error[2].decode())
 
@@ -183,8 +146,10 @@ def _constraint_error(data: dict[str, Any]) -> Any:
 
 
 def _alias_error(function: dict[str, Any] | None, alias: dict[str, Any]) -> Any:
-    """Return an error if a function cannot have an alias with these versions."""
-    assert function
+    """Return an error if a function cannot have an alias with these versions; MiniStack reports a missing function."""
+    error = _constraint_error(alias)
+    if error or function is None:
+        return error
     primary, additional = str(alias.get("FunctionVersion", "$LATEST")), list(weights(alias))
     message = ""
     if len(additional) > 1:

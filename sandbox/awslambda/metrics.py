@@ -23,41 +23,28 @@ _started: ContextVar[float] = ContextVar("STARTED", default=0.0)  # when the env
 def install() -> None:
     """Record each attempt in place of MiniStack."""
     lambda_functions.emit_metrics.replace(lambda *_arguments, **_options: None)
-    lambda_functions.acquire_process.wrap(_with_initialization)
-    lambda_functions.run.wrap(_with_metrics)
+    lambda_functions.acquire_process.extend(_with_initialization)
+    lambda_functions.run.extend(_with_metrics)
 
 
-def _with_initialization(acquire: Function) -> Function:
+def _with_initialization(acquire: Function, *arguments: Any, **options: Any) -> Any:
     """Start the process before the time is measured."""
-
-    def acquire_process(*arguments: Any, **options: Any) -> Any:
-        process, reason = acquire(*arguments, **options)
-        if process:
-            with suppress(Exception):  # the invocation starts it again and reports the error
-                lambda_functions.start_process(process)
-        _started.set(time.time())
-        return process, reason
-
-    return acquire_process
+    process, reason = acquire(*arguments, **options)
+    if process:
+        with suppress(Exception):  # the invocation starts it again and reports the error
+            lambda_functions.start_process(process)
+    _started.set(time.time())
+    return process, reason
 
 
-def _with_metrics(run: Function) -> Function:
-    def run_version(record: dict[str, Any], event: Any) -> Any:
-        config = record.get("config") or record
-        if config["FunctionArn"].split(":")[3] != get_region():
-            return run(record, event)  # MiniStack calls this again in the function's Region
-        called = time.time()
-        running = lambda_functions.executions_in_flight()[1]
-        result = run(record, event)
-        _record(config, result, called)
-        if not result.get("throttle"):
-            name = config["FunctionName"]
-            of_function = sum(number for key, number in running.items() if key.endswith(f":{name}"))
-            for number, dimensions in ((sum(running.values()), {}), (of_function, {"FunctionName": name})):
-                cloudwatch.record("AWS/Lambda", {"ConcurrentExecutions": number + 1}, [dimensions], at=called)
-        return result
-
-    return run_version
+def _with_metrics(run: Function, record: dict[str, Any], event: Any) -> Any:
+    config = record.get("config") or record
+    if config["FunctionArn"].split(":")[3] != get_region():
+        return run(record, event)  # MiniStack calls this again in the function's Region
+    called = time.time()
+    result = run(record, event)
+    _record(config, result, called)
+    return result
 
 
 def _record(config: dict[str, Any], result: dict[str, Any], called: float) -> None:

@@ -27,53 +27,43 @@ _deadline: ContextVar[float] = ContextVar("DEADLINE", default=0.0)  # of the asy
 
 def install() -> None:
     """Limit responses, and use AWS's message for throttled invocations."""
-    lambda_functions.execute.wrap(_with_limited_response)
+    lambda_functions.execute.extend(_with_limited_response)
     lambda_functions.throttle_response.replace(_throttle)
-    lambda_functions.invoke_asynchronously.wrap(_with_deadline)
-    lambda_functions.run.wrap(_with_wait_for_concurrency)
+    lambda_functions.invoke_asynchronously.extend(_with_deadline)
+    lambda_functions.run.extend(_with_wait_for_concurrency)
 
 
 def _throttle(reason_code: str, retry_after: int = 1, **_message: str) -> Any:
     return lambda_functions.throttle_response.original(reason_code, "Rate Exceeded.", retry_after)
 
 
-def _with_deadline(invoke: Function) -> Function:
-    def invoke_asynchronously(record: dict[str, Any], event: Any) -> None:
-        age = (record.get("event_invoke_config") or {}).get("MaximumEventAgeInSeconds") or MAX_EVENT_AGE
-        token = _deadline.set(time.time() + age)
-        try:
-            invoke(record, event)  # its thread has a copy of the context
-        finally:
-            _deadline.reset(token)
-
-    return invoke_asynchronously
+def _with_deadline(invoke: Function, record: dict[str, Any], event: Any) -> None:
+    age = (record.get("event_invoke_config") or {}).get("MaximumEventAgeInSeconds") or MAX_EVENT_AGE
+    token = _deadline.set(time.time() + age)
+    try:
+        invoke(record, event)  # its thread has a copy of the context
+    finally:
+        _deadline.reset(token)
 
 
-def _with_wait_for_concurrency(run: Function) -> Function:
+def _with_wait_for_concurrency(run: Function, record: dict[str, Any], event: Any) -> Any:
     """Run throttled events again until they are too old, except those of functions without any concurrency."""
+    result, seconds = run(record, event), 1.0
+    name, _ = name_and_qualifier((record.get("config") or record)["FunctionArn"])
+    is_disabled = lambda_functions.functions.get(name, {}).get("concurrency") == 0
+    while result.get("throttle") and not is_disabled and time.time() + seconds < _deadline.get():
+        time.sleep(seconds * lambda_functions.retry_seconds.current / 60)
+        result, seconds = run(record, event), min(2 * seconds, MAX_WAIT)
+    return result
 
-    def run_function(record: dict[str, Any], event: Any) -> Any:
-        result, seconds = run(record, event), 1.0
-        name, _ = name_and_qualifier((record.get("config") or record)["FunctionArn"])
-        is_disabled = lambda_functions.functions.get(name, {}).get("concurrency") == 0
-        while result.get("throttle") and not is_disabled and time.time() + seconds < _deadline.get():
-            time.sleep(seconds * lambda_functions.retry_seconds.current / 60)
-            result, seconds = run(record, event), min(2 * seconds, MAX_WAIT)
+
+def _with_limited_response(execute: Function, *arguments: Any, **options: Any) -> Any:
+    result = execute(*arguments, **options)
+    if len(json.dumps(result.get("body"), ensure_ascii=False, default=str).encode()) <= MAX_RESPONSE_BYTES:
         return result
-
-    return run_function
-
-
-def _with_limited_response(execute: Function) -> Function:
-    def execute_function(*arguments: Any, **options: Any) -> Any:
-        result = execute(*arguments, **options)
-        if len(json.dumps(result.get("body"), ensure_ascii=False, default=str).encode()) <= MAX_RESPONSE_BYTES:
-            return result
-        message = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
-        error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-        return result | {"body": error, "error": True, "function_error": "Unhandled"}
-
-    return execute_function
+    message = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+    error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
+    return result | {"body": error, "error": True, "function_error": "Unhandled"}
 
 
 def refusal(operation: Operation, headers: Any, body: bytes) -> Any:

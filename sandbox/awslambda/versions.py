@@ -1,4 +1,4 @@
-"""Versions: PublishVersion and its preconditions, versions in use, and states of updates.
+"""Versions: PublishVersion and its preconditions, and states of updates.
 
 Implements: PublishVersion of unchanged code returns the existing version; CreateFunction and UpdateFunctionCode with
 ``Publish``; an update rejects further updates until it has ended. Mutating calls are recorded in CloudTrail, also the
@@ -8,6 +8,7 @@ versions", "Lambda function states" and "Logging Lambda API calls using CloudTra
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import cloudtrail
@@ -15,136 +16,93 @@ from ..iam.authorization import CALLER
 from ..iam.operations import Operation, parse
 from ..ministack import lambda_functions
 from ..ministack.cloudformation import add_steps, resource_handlers
-from ..ministack.requests import access_key_of, get_account_id, json_error, json_response, service_handlers
+from ..ministack.requests import access_key_of, get_account_id, get_region, json_error, json_response, service_handlers
 from . import quotas
-from .aliases import check_revision, weights
 
 Function = Callable[..., Any]
-# Properties of a function that can differ even if code and configuration are equal.
-VOLATILE = ("Version", "FunctionArn", "RevisionId", "LastModified", "SnapStart")
+# First parts of the names of properties that can differ even if code and configuration are equal.
+VOLATILE = ("FunctionArn", "LastModified", "LastUpdate", "RevisionId", "SnapStart", "State", "Version")
 UPDATES = {"PublishVersion", "UpdateFunctionCode", "UpdateFunctionConfiguration"}
-EVENT_NAMES = {
-    "CreateAlias": "CreateAlias20150331",
-    "DeleteAlias": "DeleteAlias20150331",
-    "PublishVersion": "PublishVersion20150331",
-    "UpdateAlias": "UpdateAlias20150331",
-    "UpdateFunctionCode": "UpdateFunctionCode20150331v2",
-    "UpdateFunctionConfiguration": "UpdateFunctionConfiguration20150331v2",
-}
+RECORDED = UPDATES | {"CreateAlias", "DeleteAlias", "UpdateAlias"}
 SENSITIVE = {"ZipFile", "Environment"}  # CloudTrail omits these
 
 
 def install() -> None:
     """Replace the operations, and record calls."""
-    lambda_functions.publish_version.wrap(_publishing)
-    lambda_functions.create_function.wrap(_publishing_at_creation)
-    lambda_functions.update_code.wrap(_publishing_with_update)
-    lambda_functions.update_configuration.wrap(_staying_active)
-    lambda_functions.delete_function.wrap(_protecting_aliases)
-    service_handlers["lambda"] = _recording(service_handlers["lambda"])
+    lambda_functions.publish_version.extend(_publishing)
+    lambda_functions.create_function.extend(_publishing_at_creation)
+    lambda_functions.update_code.extend(_publishing_with_update)
+    lambda_functions.update_configuration.extend(_staying_active)
+    service_handlers["lambda"] = partial(_recording, service_handlers["lambda"])
     handlers = resource_handlers["AWS::Lambda::Version"]
-    handlers["create"] = _recording_publication(handlers["create"])
+    handlers["create"] = partial(_recording_publication, handlers["create"])
     add_steps("AWS::Lambda::Function", check=_check_quotas, apply=_apply_missing_properties)
 
 
 def _content(config: dict[str, Any]) -> str:
     """Return the code and configuration of a function, comparable with those of its versions."""
-    stable = {key: value for key, value in config.items() if key not in VOLATILE}
-    return json.dumps({key: value for key, value in stable.items() if not key.startswith(("State", "LastUpdate"))})
+    return json.dumps({key: value for key, value in config.items() if not key.startswith(VOLATILE)})
 
 
-def _publishing(publish: Function) -> Function:
-    def publish_version(name: str, data: dict[str, Any]) -> Any:
-        function = lambda_functions.functions.get(name)
-        if function is None:
-            return publish(name, data)
-        config = function["config"]
-        current, given = config["CodeSha256"], data.get("CodeSha256") or config["CodeSha256"]
-        if given != current:
-            message = f"CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({current}). "
-            message += "Please try again with the CodeSHA256 in $LATEST."
-            return json_error("InvalidParameterValueException", message, 400)
-        if error := check_revision(config, data):
-            return error
-        latest = function["versions"].get(max(function["versions"], key=int, default=""))
-        if latest and latest.get("content") == _content(config):
-            latest["function_revision"] = config["RevisionId"]  # MiniStack returns this version
-        response = publish(name, data)
-        version = function["versions"][json.loads(response[2])["Version"]]
-        version.setdefault("content", _content(config))
-        version["config"]["LastUpdateStatus"] = "Successful"
-        return json_response(version["config"], response[0])
-
-    return publish_version
+def _publishing(publish: Function, name: str, data: dict[str, Any]) -> Any:
+    function = lambda_functions.functions.get(name)
+    if function is None:
+        return publish(name, data)
+    config = function["config"]
+    current, given = config["CodeSha256"], data.get("CodeSha256") or config["CodeSha256"]
+    if given != current:
+        message = f"CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({current}). "
+        message += "Please try again with the CodeSHA256 in $LATEST."
+        return json_error("InvalidParameterValueException", message, 400)
+    if error := lambda_functions.check_revision(config, data):
+        return error
+    latest = function["versions"].get(max(function["versions"], key=int, default=""))
+    if latest and latest.get("content") == _content(config):
+        latest["function_revision"] = config["RevisionId"]  # MiniStack returns this version
+    response = publish(name, data)
+    version = function["versions"][json.loads(response[2])["Version"]]
+    version.setdefault("content", _content(config))
+    version["config"]["LastUpdateStatus"] = "Successful"
+    return json_response(version["config"], response[0])
 
 
-def _publishing_at_creation(create: Function) -> Function:
-    def create_function(data: dict[str, Any]) -> Any:
-        status, headers, body = create(data | {"Publish": False})
-        if status >= 400 or not data.get("Publish"):
-            return status, headers, body
-        published = json.loads(lambda_functions.publish_version(data["FunctionName"], {})[2])
-        return json_response(json.loads(body) | {"Version": published["Version"]}, status)
-
-    return create_function
+def _publishing_at_creation(create: Function, data: dict[str, Any]) -> Any:
+    status, headers, body = create(data | {"Publish": False})
+    if status >= 400 or not data.get("Publish"):
+        return status, headers, body
+    published = json.loads(lambda_functions.publish_version(data["FunctionName"], {})[2])
+    return json_response(json.loads(body) | {"Version": published["Version"]}, status)
 
 
-def _publishing_with_update(update: Function) -> Function:
-    updating = _staying_active(update)
-
-    def update_code(name: str, data: dict[str, Any]) -> Any:
-        response = updating(name, data | {"Publish": False})
-        if response[0] >= 400 or not data.get("Publish"):
-            return response
-        published = json.loads(lambda_functions.publish_version(name, {})[2])
-        version = lambda_functions.functions[name]["versions"][published["Version"]]
-        pending = {"State": "Pending", "StateReason": "The function is being created.", "StateReasonCode": "Creating"}
-        version["config"].update(pending, LastUpdateStatus=None)
-        return json_response(version["config"])
-
-    return update_code
-
-
-def _staying_active(update: Function) -> Function:
-    """Keep a function active while it is updated, as on AWS."""
-
-    def update_function(name: str, data: dict[str, Any]) -> Any:
-        response = update(name, data)
-        if response[0] >= 400:
-            return response
-        config = lambda_functions.functions[name]["config"]
-        config.update(State="Active", StateReason="", StateReasonCode="")
-        return json_response(config)
-
-    return update_function
-
-
-def _protecting_aliases(delete: Function) -> Function:
-    def delete_function(name: str, query: dict[str, Any], qualifier: str | None = None) -> Any:
-        version = qualifier or _qualifier(query)
-        aliases = (lambda_functions.functions.get(name) or {}).get("aliases") or {}
-        names = [key for key, alias in aliases.items() if version in (alias["FunctionVersion"], *weights(alias))]
-        if version and names:
-            message = f"Unable to delete version because the following aliases reference it: [{', '.join(names)}]"
-            return json_error("ResourceConflictException", message, 409)
-        return delete(name, query, qualifier)
-
-    return delete_function
-
-
-def _recording(handle: Function) -> Function:
-    """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
-
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        parsed = parse(method, path, "", headers, body)
-        operation = parsed[1] if parsed else Operation("lambda", "", "")
-        error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
-        response = error or await handle(method, path, headers, body, query)
-        if operation.name in EVENT_NAMES:
-            _record(operation, headers, response)
+def _publishing_with_update(update: Function, name: str, data: dict[str, Any]) -> Any:
+    response = _staying_active(update, name, data | {"Publish": False})
+    if response[0] >= 400 or not data.get("Publish"):
         return response
+    published = json.loads(lambda_functions.publish_version(name, {})[2])
+    version = lambda_functions.functions[name]["versions"][published["Version"]]
+    pending = {"State": "Pending", "StateReason": "The function is being created.", "StateReasonCode": "Creating"}
+    version["config"].update(pending, LastUpdateStatus=None)
+    return json_response(version["config"])
 
-    return handle_request
+
+def _staying_active(update: Function, name: str, data: dict[str, Any]) -> Any:
+    """Keep a function active while it is updated, as on AWS."""
+    response = update(name, data)
+    if response[0] >= 400:
+        return response
+    config = lambda_functions.functions[name]["config"]
+    config.update(State="Active", StateReason="", StateReasonCode="")
+    return json_response(config)
+
+
+async def _recording(handle: Function, method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+    """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
+    operation = parse("lambda", get_region(), method, path, "", headers, body)
+    error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
+    response = error or await handle(method, path, headers, body, query)
+    if operation.name in RECORDED:
+        _record(operation, headers, response)
+    return response
 
 
 def _qualifier(query: dict[str, Any]) -> str:
@@ -172,7 +130,7 @@ def _record(operation: Operation, headers: Any, response: tuple[int, Any, bytes]
     content = json.loads(body or b"null")
     cloudtrail.record(
         "lambda",
-        EVENT_NAMES[operation.name],
+        _event_name(operation.name),
         identity=cloudtrail.user_identity(access_key_of(headers)),
         user_agent=headers.get("user-agent", ""),
         request=_elements(dict(operation.parameters)),
@@ -181,27 +139,29 @@ def _record(operation: Operation, headers: Any, response: tuple[int, Any, bytes]
     )
 
 
+def _event_name(operation: str) -> str:
+    """Return the name of an operation with the version of the API, as CloudTrail records it."""
+    return f"{operation}20150331{'v2' if operation.startswith('UpdateFunction') else ''}"
+
+
 def _elements(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return parameters or a response as CloudTrail records them."""
     return {key[:1].lower() + key[1:]: value for key, value in parameters.items() if key not in SENSITIVE}
 
 
-def _recording_publication(create: Function) -> Function:
-    def create_version(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        arn, attributes = create(logical_id, properties, stack)
-        _, config, name = lambda_functions.find_function(arn)
-        identity = {"type": "AssumedRole", "arn": CALLER.get(), "accountId": get_account_id()}
-        cloudtrail.record(
-            "lambda",
-            EVENT_NAMES["PublishVersion"],
-            identity=identity | {"invokedBy": "cloudformation.amazonaws.com"},
-            user_agent="cloudformation.amazonaws.com",
-            request={"functionName": name},
-            response=_elements(config),
-        )
-        return arn, attributes
-
-    return create_version
+def _recording_publication(create: Function, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    arn, attributes = create(logical_id, properties, stack)
+    _, config, name = lambda_functions.find_function(arn)
+    identity = {"type": "AssumedRole", "arn": CALLER.get(), "accountId": get_account_id()}
+    cloudtrail.record(
+        "lambda",
+        _event_name("PublishVersion"),
+        identity=identity | {"invokedBy": "cloudformation.amazonaws.com"},
+        user_agent="cloudformation.amazonaws.com",
+        request={"functionName": name},
+        response=_elements(config),
+    )
+    return arn, attributes
 
 
 def _check_quotas(name: str, properties: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ def install() -> None:
     cloudformation.deploy_stack.replace(_deploy_stack)
     cloudformation.roll_back.replace(_roll_back_with_reason)
     cloudformation.resolve_outputs.replace(_resolve_outputs_and_clean_up)
-    cloudformation.delete_resource.wrap(_with_events)
-    cloudformation.update_resource.wrap(_by_text)
+    cloudformation.delete_resource.extend(_with_events)
+    cloudformation.update_resource.extend(_by_text)
     cloudformation.update_refusal.replace(_refusal)
 
 
@@ -103,31 +103,23 @@ def _resolve_outputs_and_clean_up(*arguments: Any) -> Any:
     return outputs, exported
 
 
-def _with_events(delete: Step) -> Step:
+def _with_events(delete: Step, kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
     """Add the events of deletions in the cleanup phase."""
-
-    def delete_resource(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
-        stack = cloudformation.stacks[stack_name]
-        event = (stack["StackId"], stack_name, logical_id, kind)
-        is_cleanup = stack["StackStatus"] == CLEANUP
-        if is_cleanup:
-            cloudformation.add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
-        delete(kind, physical_id, properties, stack_name, logical_id)
-        if is_cleanup:
-            cloudformation.add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
-
-    return delete_resource
+    stack = cloudformation.stacks[stack_name]
+    event = (stack["StackId"], stack_name, logical_id, kind)
+    is_cleanup = stack["StackStatus"] == CLEANUP
+    if is_cleanup:
+        cloudformation.add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
+    delete(kind, physical_id, properties, stack_name, logical_id)
+    if is_cleanup:
+        cloudformation.add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
 
 
-def _by_text(update: Step) -> Step:
+def _by_text(update: Step, kind: str, physical_id: str, old: Any, new: Any, *arguments: Any) -> Any:
     """Update a custom resource only if the text of a property changes."""
-
-    def update_resource(kind: str, physical_id: str, old: Any, new: Any, *arguments: Any) -> Any:
-        if _is_custom(kind):
-            old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
-        return update(kind, physical_id, old, new, *arguments)
-
-    return update_resource
+    if _is_custom(kind):
+        old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
+    return update(kind, physical_id, old, new, *arguments)
 
 
 def _is_custom(kind: str) -> bool:

@@ -1,8 +1,11 @@
-"""The effective values of properties in change sets, and which changes replace a resource.
+"""The effective values of conditions and of properties in change sets, and which changes replace a resource.
 
-The create-only properties of the resource schemas (bundled with cfn-lint) decide about replacement.
+The create-only properties of the resource schemas (bundled with cfn-lint) decide about replacement. DescribeChangeSet
+returns the values of properties with IncludePropertyValues.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,14 +13,22 @@ from ..ministack import cloudformation
 from .schemas import schema
 
 CREATE_ONLY = {"createOnlyProperties": "Always", "conditionalCreateOnlyProperties": "Conditionally"}
-Resources = dict[str, dict[str, Any]]
+
+
+ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
+KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+VALUE_KEYS = (
+    "BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType",
+    "BeforeValueFrom", "AfterValueFrom", "Drift",
+)  # fmt: skip
 
 
 def install() -> None:
     """Replace MiniStack's tables and resolution of values."""
     cloudformation.property_recreation.replace(property_recreation)
     cloudformation.requires_replacement.replace(requires_replacement)
-    cloudformation.resolve_for_diff.wrap(effective_values)
+    cloudformation.resolve_for_diff.extend(effective_values)
+    cloudformation.evaluate_conditions.extend(_resolving)
 
 
 def property_recreation(kind: str, name: str) -> str:
@@ -52,22 +63,20 @@ def _at(value: Any, path: list[str]) -> Any:
     return value
 
 
-def effective_values(resolve: Callable[..., Any]) -> Callable[..., Any]:
+def effective_values(
+    resolve: Callable[..., Any], template: dict[str, Any], values: Any, name: str, stack_id: str
+) -> dict[str, Any]:
     """Leave out resources whose condition does not hold, and keep attributes as ``${Resource.Attribute}``."""
-
-    def resolve_for_diff(template: dict[str, Any], values: Any, name: str, stack_id: str) -> dict[str, Any]:
-        if not template:
-            return {}
-        conditions = cloudformation.evaluate_conditions(template, values)
-        resources = {
-            key: resource | {"Properties": _mark_attributes(resource.get("Properties") or {})}
-            for key, resource in template["Resources"].items()
-            if conditions.get(resource.get("Condition"), True)
-        }
-        resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values, name, stack_id)
-        return resolved
-
-    return resolve_for_diff
+    if not template:
+        return {}
+    conditions = cloudformation.evaluate_conditions(template, values)
+    resources = {
+        key: resource | {"Properties": _mark_attributes(resource.get("Properties") or {})}
+        for key, resource in template["Resources"].items()
+        if conditions.get(resource.get("Condition"), True)
+    }
+    resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values, name, stack_id)
+    return resolved
 
 
 def _mark_attributes(value: Any) -> Any:
@@ -79,3 +88,57 @@ def _mark_attributes(value: Any) -> Any:
             return f"${{{target if isinstance(target, str) else '.'.join(map(str, target))}}}"
         return {key: _mark_attributes(item) for key, item in value.items()}
     return value
+
+
+def _resolving(
+    evaluate: Callable[..., dict[str, bool]], template: dict[str, Any], parameters: dict[str, Any]
+) -> dict[str, bool]:
+    """Resolve the functions in conditions, which MiniStack would compare unresolved; the logical ones are its own."""
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if {"Fn::FindInMap", "Fn::Join", "Fn::Select", "Fn::Sub"} & value.keys():
+            return cloudformation.resolve_references(value, {}, parameters, {}, mappings, "", "")
+        return {key: resolve(item) for key, item in value.items()}
+
+    mappings = template.get("Mappings", {})
+    return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)
+
+
+def add_values(change: dict[str, Any], old: Any, new: Any, physical_ids: dict[str, str]) -> None:
+    """Add the old and new resource to a change, and the old and new value to each detail.
+
+    References to resources in `physical_ids`, the existing resources, are resolved.
+    """
+    contexts = {}
+    for when, resource in (("Before", old), ("After", new)):
+        if resource:
+            content = {name: resource[name] for name in ("Properties", *ATTRIBUTES) if name in resource}
+            contexts[when] = _as_text(content, physical_ids)
+            change[f"{when}Context"] = json.dumps(contexts[when])
+    for detail in change.get("Details", []):
+        target = detail["Target"]
+        path = ["Properties", target["Name"]] if "Name" in target else [target["Attribute"]]
+        values = {when: _at(context, path) for when, context in contexts.items()}
+        for when, value in values.items():
+            if value is not None:
+                target[f"{when}Value"] = value if isinstance(value, str) else json.dumps(value)
+        kinds = {(True, False): "Remove", (False, True): "Add"}
+        present = values.get("Before") is not None, values.get("After") is not None
+        target |= {"Path": "/" + "/".join(path), "AttributeChangeType": kinds.get(present, "Modify")}
+
+
+def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
+    """Convert scalars to text, resolve references to existing resources, and mark other functions as unknown."""
+    if isinstance(value, list):
+        return [_as_text(item, physical_ids) for item in value]
+    if isinstance(value, dict):
+        ((name, argument),) = value.items() if len(value) == 1 else ((None, None),)
+        if name == "Ref" or str(name).startswith("Fn::"):
+            return physical_ids.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
+        return {key: _as_text(item, physical_ids) for key, item in value.items()}
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"\$\{\w+(\.\w+)+\}", KNOWN_AFTER_APPLY, text)

@@ -11,6 +11,7 @@ from typing import Any
 from ..ministack import cloudformation
 from .diff import property_recreation
 
+Record = dict[str, Any]
 REVERT_DRIFT, SYNC = "REVERT_DRIFT", "SyncWithActual"
 
 
@@ -19,9 +20,7 @@ def compare(change_set: dict[str, Any]) -> None:
     name, stack_id = change_set["StackName"], change_set["StackId"]
     stack, template = cloudformation.stacks[name], change_set["_template"]
     new = cloudformation.resolve_for_diff(template, change_set["_resolved_params"], name, stack_id)["Resources"]
-    changes = {
-        change["ResourceChange"]["LogicalResourceId"]: change["ResourceChange"] for change in change_set["Changes"]
-    }
+    changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
     change_set["_actual"], statuses = {}, set()
     for logical_id, record in stack["_resources"].items():
         status = _compare_resource(change_set, stack, logical_id, record, new.get(logical_id), changes)
@@ -34,21 +33,14 @@ def compare(change_set: dict[str, Any]) -> None:
 
 
 def _compare_resource(
-    change_set: dict[str, Any],
-    stack: dict[str, Any],
-    logical_id: str,
-    record: dict[str, Any],
-    new: Any,
-    changes: dict[str, dict[str, Any]],
+    change_set: Record, stack: Record, logical_id: str, record: Record, new: Record | None, changes: dict[str, Record]
 ) -> str:
     """Add the drift of a resource to the changes, and return its drift status."""
     if not cloudformation.supports_drift(record["ResourceType"]):
         return "UNSUPPORTED"
     found = cloudformation.detect_drift(stack, logical_id, record, datetime.now(UTC).isoformat())
     status = str(found["StackResourceDriftStatus"])
-    resource = {name: record[name] for name in ("PhysicalResourceId", "ResourceType")} | {
-        "LogicalResourceId": logical_id
-    }
+    resource = {name: record[name] for name in ("LogicalResourceId", "PhysicalResourceId", "ResourceType")}
     if status == "DELETED" and new:
         after = json.dumps({"Properties": new.get("Properties", {})})
         changes[logical_id] = {**resource, "Action": "Add", "Scope": [], "Details": [], "AfterContext": after}

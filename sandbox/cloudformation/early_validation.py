@@ -7,12 +7,12 @@ properties and existing names are not known from AWS.
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from ..ministack import cloudformation
 from ..ministack.requests import get_account_id, get_region
 from .schemas import schema
+from .template_validation import active
 
 CHECKS = {"PROPERTY_VALIDATION": "PropertyValidation", "NAME_CONFLICT_VALIDATION": "ResourceExistenceCheck"}
 # Identifiers that AWS generates from a property.
@@ -38,11 +38,11 @@ def find_errors(
 ) -> list[Error]:
     """Return the errors of `resources`, with the `values` of parameters; the stack already has `existing`."""
     errors = []
-    for logical_id, resource in resources.items():
-        if not conditions.get(resource.get("Condition", ""), True):
+    for logical_id, resource in active(resources, conditions).items():
+        if not resource:
             continue
         kind, path = resource["Type"], f"/Resources/{logical_id}"
-        properties = _known(resource.get("Properties") or {}, values, conditions)
+        properties = _known(resource.get("Properties") or {}, values)
         for where, reason in _property_errors(schema(kind), properties, f"{path}/Properties", schema(kind)):
             errors.append((logical_id, kind, "PROPERTY_VALIDATION", where, reason))
         name = _existing_name(kind, properties) if logical_id not in existing else None
@@ -63,41 +63,38 @@ def fail(change_set: dict[str, Any], errors: list[Error]) -> None:
         "StatusReason": f"The following hook(s)/validation failed: [{checks}]. To troubleshoot Early Validation "
         "errors, use the DescribeEvents API for detailed failure information.",
     }
-    operation = {"OperationId": str(uuid.uuid4()), "OperationType": "CREATE_CHANGESET", "OperationStatus": "FAILED"}
+    operation_id = str(uuid.uuid4())
     change_set["_events"] = [
-        {
-            "EventId": str(uuid.uuid4()),
-            "StackId": change_set["StackId"],
-            **operation,
-            "EventType": "VALIDATION_ERROR",
-            "LogicalResourceId": logical_id,
-            "ResourceType": kind,
-            "Timestamp": datetime.now(UTC).isoformat(),
-            "ValidationFailureMode": "FAIL",
-            "ValidationName": check,
-            "ValidationStatus": "FAILED",
-            "ValidationStatusReason": reason,
-            "ValidationPath": path,
-        }
+        cloudformation.operation_event(
+            change_set["StackId"],
+            operation_id,
+            "VALIDATION_ERROR",
+            "CREATE_CHANGESET",
+            LogicalResourceId=logical_id,
+            ResourceType=kind,
+            ValidationFailureMode="FAIL",
+            ValidationName=check,
+            ValidationStatus="FAILED",
+            ValidationStatusReason=reason,
+            ValidationPath=path,
+        )
         for logical_id, kind, check, path, reason in errors
     ]
 
 
-def _known(value: Any, values: Any, conditions: dict[str, bool]) -> Any:
-    """Return a value with parameters and conditions resolved, and UNKNOWN for other functions."""
+def _known(value: Any, values: Any) -> Any:
+    """Return a value with parameters resolved, and UNKNOWN for other functions."""
     if isinstance(value, list):
-        return [item for item in (_known(item, values, conditions) for item in value) if item is not None]
+        return [item for item in (_known(item, values) for item in value) if item is not None]
     if not isinstance(value, dict):
         return value
     name: str = next(iter(value)) if len(value) == 1 else ""
-    argument: Any = value.get(name)
-    if name == "Fn::If":
-        return _known(argument[1 if conditions.get(argument[0]) else 2], values, conditions)
     if name == "Ref":
-        return None if argument == "AWS::NoValue" else values[argument]["Value"] if argument in values else UNKNOWN
+        target = value[name]
+        return None if target == "AWS::NoValue" else values[target]["Value"] if target in values else UNKNOWN
     if name.startswith("Fn::"):
         return UNKNOWN
-    known = {key: _known(item, values, conditions) for key, item in value.items()}
+    known = {key: _known(item, values) for key, item in value.items()}
     return {key: item for key, item in known.items() if item is not None}
 
 

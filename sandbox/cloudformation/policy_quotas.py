@@ -15,21 +15,18 @@ Step = Callable[..., Any]
 
 def install() -> None:
     """Check policies before they are created or updated."""
-    cloudformation.provision_resource.wrap(_checking(0))
-    cloudformation.update_resource.wrap(_checking(1))
+    cloudformation.provision_resource.extend(_checking_creation)
+    cloudformation.update_resource.extend(_checking_update)
 
 
-def _checking(position: int) -> Callable[[Step], Step]:
-    """Return a wrapper that checks the properties, which are at `position` after the type and the name."""
+def _checking_creation(provision: Step, kind: str, name: str, properties: Any, stack: str) -> Any:
+    _check(kind, properties, name)
+    return provision(kind, name, properties, stack)
 
-    def wrap(step: Step) -> Step:
-        def check_and_run(kind: str, name: str, *arguments: Any) -> Any:
-            _check(kind, arguments[position], name)
-            return step(kind, name, *arguments)
 
-        return check_and_run
-
-    return wrap
+def _checking_update(update: Step, kind: str, name: str, old: Any, new: Any, *arguments: Any) -> Any:
+    _check(kind, new, name)
+    return update(kind, name, old, new, *arguments)
 
 
 def _check(kind: str, properties: dict[str, Any], name: str) -> None:

@@ -8,10 +8,10 @@ Not implemented: signals of updates.
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation
-from .deletion import name_of
 
 SIGNALED_TYPES = ("AWS::EC2::Instance",)
 
@@ -50,16 +50,22 @@ _waits: dict[str, list[Callable[[], None]]] = {}  # of the resources of a stack 
 
 
 def install() -> None:
-    """Add SignalResource, and create resources that wait in a thread."""
+    """Deliver signals to resources that wait, which are created in a thread."""
     in_thread = cloudformation.runs_on_worker_thread
     in_thread.replace(lambda resource_type: resource_type in SIGNALED_TYPES or in_thread.original(resource_type))
-    signal_resource = cloudformation.operations["SignalResource"]
+    cloudformation.operations["SignalResource"] = partial(_signal, cloudformation.operations["SignalResource"])
 
-    def signal(parameters: dict[str, Any]) -> Any:
-        is_waiting = (name_of(parameters), cloudformation.parameter(parameters, "LogicalResourceId")) in _signals
-        return _signal_resource(parameters) if is_waiting else signal_resource(parameters)
 
-    cloudformation.operations["SignalResource"] = signal
+def _signal(signal_resource: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    name, logical_id, unique_id, status = (
+        cloudformation.parameter(parameters, key) for key in ("StackName", "LogicalResourceId", "UniqueId", "Status")
+    )
+    stack = cloudformation.find_stack(name) or {}
+    signals = _signals.get((stack.get("StackName", ""), logical_id))
+    if signals is None:
+        return signal_resource(parameters)
+    signals.add(unique_id, status)
+    return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")
 
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
@@ -86,12 +92,3 @@ def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
     template = cloudformation.parse_template(cloudformation.stacks[stack_name]["_template_body"])
     policy: dict[str, Any] = template["Resources"][logical_id].get("CreationPolicy", {})
     return policy
-
-
-def _signal_resource(parameters: dict[str, Any]) -> Any:
-    name = name_of(parameters)
-    logical_id, unique_id, status = (
-        cloudformation.parameter(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status")
-    )
-    _signals[name, logical_id].add(unique_id, status)
-    return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")

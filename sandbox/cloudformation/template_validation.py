@@ -119,19 +119,18 @@ def check_references(template: Template, conditions: dict[str, bool] | None = No
         TemplateError: CloudFormation refuses the template.
     """
     _check_conditions(template)
-    resources, outputs = template["Resources"], template.get("Outputs") or {}
+    resources = active(template["Resources"], conditions)
     parameters = set(template.get("Parameters") or {}) | PSEUDO_PARAMETERS
-    active = {name for name, resource in resources.items() if _is_active(resource, conditions)}
-    for section, members in (("Resources", resources), ("Outputs", outputs)):
+    for section in ("Resources", "Outputs"):
         unresolved = set()
-        for member in (member for member in members.values() if _is_active(member, conditions)):
-            for name, attribute in references(member, conditions):
+        for member in active(template.get(section) or {}, conditions).values():
+            for name, attribute in cloudformation.references(member):
                 if attribute and name not in resources:
                     reason = f"Fn::GetAtt references undefined resource {name}"
                     if f"${{{name}.{attribute}}}" in json.dumps(member):
                         reason = f"Fn::Sub references invalid resource attribute {name}.{attribute}"
                     raise TemplateError(f"Template error: instance of {reason}")
-                if name not in active and (attribute or name not in parameters):
+                if not resources.get(name) and (attribute or name not in parameters):
                     unresolved.add(name)
             depends_on = member.get("DependsOn", [])
             if not isinstance(depends_on, str | list):
@@ -143,34 +142,23 @@ def check_references(template: Template, conditions: dict[str, bool] | None = No
             raise TemplateError(
                 f"{prefix}Unresolved resource dependencies [{names}] in the {section} block of the template"
             )
-    _check_attributes(resources, conditions)
-    _check_order(resources, conditions)
+    _check_attributes(resources)
+    _check_order(resources)
 
 
-def references(value: Any, conditions: dict[str, bool] | None = None) -> Iterator[tuple[str, str]]:
-    """Yield each name in a value that is referenced, and the attribute or "".
-
-    Of ``Fn::If``, only the branch that applies under `conditions` counts, or both if it is None.
-    """
+def active(value: Any, conditions: dict[str, bool] | None) -> Any:
+    """Return a part of a template without what does not apply under `conditions`; members become empty."""
+    if conditions is None:
+        return value
     if isinstance(value, list):
-        for item in value:
-            yield from references(item, conditions)
-    for key, item in value.items() if isinstance(value, dict) else ():
-        if key == "Ref" and isinstance(item, str):
-            yield item, ""
-        elif key == "Fn::GetAtt":
-            name, _, attribute = ".".join(map(str, item if isinstance(item, list) else [item])).partition(".")
-            yield name, attribute
-        elif key == "Fn::Sub":
-            text, variables = (*item, {})[:2] if isinstance(item, list) else (item, {})
-            for name in re.findall(r"\$\{([^!}][^}]*)\}", str(text)):
-                if name.strip() not in variables:
-                    yield (name.strip().partition(".")[0], name.strip().partition(".")[2])
-            yield from references(list(variables.values()), conditions)
-        elif key == "Fn::If" and conditions is not None and isinstance(item, list) and len(item) == 3:
-            yield from references(item[1 if conditions.get(str(item[0])) else 2], conditions)
-        else:
-            yield from references(item, conditions)
+        return [active(item, conditions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    branches = value.get("Fn::If")
+    if isinstance(branches, list) and len(branches) == 3:
+        return active(branches[1 if conditions.get(str(branches[0])) else 2], conditions)
+    is_inactive = isinstance(value.get("Condition"), str) and not conditions.get(value["Condition"], True)
+    return {} if is_inactive else {key: active(item, conditions) for key, item in value.items()}
 
 
 def unsupported_attribute(template: Template, conditions: dict[str, bool]) -> str | None:
@@ -178,8 +166,8 @@ def unsupported_attribute(template: Template, conditions: dict[str, bool]) -> st
 
     CloudFormation notices it only when it starts to create or update the stack.
     """
-    for name, output in (template.get("Outputs") or {}).items():
-        for target, attribute in references(output, conditions) if _is_active(output, conditions) else ():
+    for name, output in active(template.get("Outputs") or {}, conditions).items():
+        for target, attribute in cloudformation.references(output):
             kind = template["Resources"].get(target, {}).get("Type", "")
             if attribute and not _may_have(kind, attribute):
                 where = f"/Outputs/{name}/Value/Fn::GetAtt"
@@ -195,10 +183,6 @@ def changed_types(old: Template, new: Template) -> str | None:
         return None
     reason = "Update of resource type is not permitted. The new template modifies resource type of the following"
     return f"{reason} resources: [{', '.join(names)}]"
-
-
-def _is_active(member: dict[str, Any], conditions: dict[str, bool] | None) -> bool:
-    return conditions is None or conditions.get(member.get("Condition", ""), True)
 
 
 def _check_values(value: Any, path: str) -> None:
@@ -224,7 +208,7 @@ def _check_conditions(template: Template) -> None:
     """Check the definitions of conditions, and the uses of their names."""
     conditions = template.get("Conditions") or {}
     parameters = set(template.get("Parameters") or {}) | PSEUDO_PARAMETERS
-    unresolved = sorted({name for name, _ in references(conditions)} - parameters)
+    unresolved = sorted({name for name, _ in cloudformation.references(conditions)} - parameters)
     if unresolved:
         reason = "Cannot reference resources in the Conditions block of the template"
         raise TemplateError(f"{FORMAT_ERROR}Unresolved dependencies [{', '.join(unresolved)}]. {reason}")
@@ -255,12 +239,11 @@ def _named(value: Any, function: str) -> Iterator[str]:
         yield from _named(item, function)
 
 
-def _check_attributes(resources: dict[str, Any], conditions: dict[str, bool] | None) -> None:
-    for resource in resources.values():
-        for name, attribute in references(resource, conditions):
-            if attribute and not _may_have(resources.get(name, {}).get("Type", ""), attribute):
-                reason = f"does not support attribute type {attribute} in Fn::GetAtt"
-                raise TemplateError(f"Template error: resource {name} {reason}")
+def _check_attributes(resources: dict[str, Any]) -> None:
+    for name, attribute in cloudformation.references(resources):
+        if attribute and not _may_have(resources[name].get("Type", ""), attribute):
+            reason = f"does not support attribute type {attribute} in Fn::GetAtt"
+            raise TemplateError(f"Template error: resource {name} {reason}")
 
 
 def _may_have(kind: str, attribute: str) -> bool:
@@ -269,17 +252,10 @@ def _may_have(kind: str, attribute: str) -> bool:
     return not is_known or attribute in attributes(kind)
 
 
-def _check_order(resources: dict[str, Any], conditions: dict[str, bool] | None) -> None:
-    graph = {
-        name: {target for target, _ in references(resource, conditions)} & resources.keys()
-        for name, resource in resources.items()
-    }
-    for name, resource in resources.items():
-        depends_on = resource.get("DependsOn", [])
-        graph[name] |= {depends_on} if isinstance(depends_on, str) else set(depends_on)
+def _check_order(resources: dict[str, Any]) -> None:
+    graph = {name: cloudformation.dependencies(resource, resources.keys()) for name, resource in resources.items()}
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
-        raise TemplateError(
-            f"Circular dependency between resources: [{', '.join(sorted(set(error.args[1])))}]"
-        ) from None
+        names = ", ".join(sorted(set(error.args[1])))
+        raise TemplateError(f"Circular dependency between resources: [{names}]") from None

@@ -4,41 +4,41 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ..emulator.web import Response
 from ..iam.authorization import is_allowed
 from ..iam.implied import object_key
 from ..iam.policy import Permission
 from ..iam.services import source
 from ..ministack import cloudfront, s3
-from ..ministack.requests import request_scope
-from ..process import ACCOUNT, REGION
+from ..process import ACCOUNT
 
 MAX_KEY_BYTES = 1024
+METHODS = ("GET", "HEAD", "OPTIONS")
 FORWARDED_HEADERS = ("content-type", "content-length", "etag", "last-modified", "cache-control")
 
 
-async def fetch(
-    distribution_id: str, source: dict[str, Any], method: str, path: str
-) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of S3's response for `path`, which is URL-encoded."""
-    bucket = source["DomainName"].split(".s3.")[0]
-    key = _key(f"{source.get('OriginPath', '')}{path}")
+async def fetch(distribution_id: str, source: dict[str, Any], method: str, path: str) -> Response:
+    """Return S3's response for `path`, which is URL-encoded."""
+    bucket = source["domain_name"].split(".s3.")[0]
+    key = _key(f"{source['origin_path']}{path}")
     if key is None:
-        return 400, {"content-type": "application/xml"}, b"<Error><Code>InvalidURI</Code></Error>"
+        return _error(400, "InvalidURI")
     if len(key.encode()) > MAX_KEY_BYTES:
-        return 400, {"content-type": "application/xml"}, b"<Error><Code>KeyTooLongError</Code></Error>"
-    with request_scope(ACCOUNT, REGION):
-        is_signed = _signs(source.get("OriginAccessControlId"))
-        is_allowed = is_signed and _allows(bucket, key, "s3:GetObject", distribution_id)
-        can_list = is_signed and _allows(bucket, "", "s3:ListBucket", distribution_id)
-        if not is_allowed or method not in ("GET", "HEAD", "OPTIONS"):
-            return 403, {"content-type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>"
-        status, headers, body = await s3.handle_request("GET", f"/{bucket}/{key}", {}, b"", {})
+        return _error(400, "KeyTooLongError")
+    is_signed = _signs(source["oac_id"])
+    if not is_signed or not _allows(bucket, key, "s3:GetObject", distribution_id) or method not in METHODS:
+        return _error(403, "AccessDenied")
+    status, headers, body = await s3.handle_request("GET", f"/{bucket}/{key}", {}, b"", {})
     if status >= 400:  # S3 reports missing keys only to callers that can list the bucket
-        status = 404 if can_list else 403
-        return status, {"content-type": "application/xml"}, b"<Error/>"
+        can_list = _allows(bucket, "", "s3:ListBucket", distribution_id)
+        return _error(404, "NoSuchKey") if can_list else _error(403, "AccessDenied")
     lower_case = {name.lower(): str(value) for name, value in headers.items()}
     forwarded = {name: lower_case[name] for name in FORWARDED_HEADERS if name in lower_case}
-    return status, forwarded | {"server": "AmazonS3"}, body if isinstance(body, bytes) else str(body).encode()
+    return Response(status, forwarded | {"server": "AmazonS3"}, body)
+
+
+def _error(status: int, code: str) -> Response:
+    return Response(status, {"content-type": "application/xml"}, f"<Error><Code>{code}</Code></Error>".encode())
 
 
 def _key(path: str) -> str | None:

@@ -7,7 +7,7 @@ get AWS's message, whose text for `emails` differs, and the default event bus "C
 CloudWatch user guide, "Using Amazon CloudWatch alarms" and "Alarm events and EventBridge".
 
 Not implemented: data of more periods than evaluated, which CloudWatch uses if some are missing; actions other than
-topics; suppression of composite alarms.
+topics; data of reasons; suppression of composite alarms.
 """
 
 import json
@@ -52,10 +52,9 @@ def evaluate(alarm: dict[str, Any], end: float) -> None:
     if state in (None, old_state):
         return
     reason = _reason(alarm, state or "", values)
-    alarm.update(StateValue=state, StateReason=reason, StateReasonData=_reason_data(alarm, values))
+    alarm.update(StateValue=state, StateReason=reason)
     alarm["StateUpdatedTimestamp"] = alarm["StateTransitionedTimestamp"] = int(time.time())
-    reason_data = json.loads(alarm["StateReasonData"])
-    cloudwatch.record_history(alarm["AlarmName"], old_state, state, reason, "MetricAlarm", reason_data)
+    cloudwatch.record_history(alarm["AlarmName"], old_state, state, reason)
     cloudwatch.dispatch_alarm_actions(alarm, old_state, state, reason)
     cloudwatch.evaluate_parent_alarms(alarm)
 
@@ -77,12 +76,15 @@ def _datapoints_to_alarm(alarm: dict[str, Any]) -> int:
 
 
 def _values(alarm: dict[str, Any], end: float) -> list[tuple[float, float | None]]:
-    """Return the start and the value of each evaluated period, the newest first."""
+    """Return the start and the value of each evaluated period, the newest first.
+
+    A function's data can be older than the accelerated period in which it arrived.
+    """
     points = statistics.points_of(alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions") or [])
     seconds = alarm["Period"] / statistics.MINUTE * statistics.SECONDS["minute"]
     starts = [end - seconds * (number + 1) for number in range(alarm["EvaluationPeriods"])]
     statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
-    arrived = [(statistics.arrival(point), point) for point in points]
+    arrived = [(point.get("Arrived", point["Timestamp"]), point) for point in points]
     return [
         (start, statistics.value_of([p for at, p in arrived if start < at <= start + seconds], statistic))
         for start in starts
@@ -112,20 +114,6 @@ def _reason(alarm: dict[str, Any], state: str, values: list[tuple[float, float |
         f"{'' if state == 'ALARM' else 'not '}{words} the threshold ({alarm['Threshold']}) (minimum {minimum} "
         f"datapoint{'s' if minimum > 1 else ''} for {transition} transition)."
     )
-
-
-def _reason_data(alarm: dict[str, Any], values: list[tuple[float, float | None]]) -> str:
-    found = [(start, value) for start, value in reversed(values) if value is not None]
-    data = {
-        "version": "1.0",
-        "queryDate": _time(time.time()),
-        "statistic": alarm.get("ExtendedStatistic") or alarm["Statistic"],
-        "period": alarm["Period"],
-        "recentDatapoints": [value for _, value in found],
-        "threshold": alarm["Threshold"],
-        "evaluatedDatapoints": [{"timestamp": _time(start), "value": value} for start, value in reversed(found)],
-    }
-    return json.dumps(data | ({"startDate": _time(found[0][0])} if found else {}))
 
 
 def _time(seconds: float) -> str:
@@ -189,8 +177,6 @@ def _region_name(region: str) -> str:
 
 def _send_event(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
     state = {"value": new_state, "reason": reason, "timestamp": _time(time.time())}
-    if "StateReasonData" in alarm:
-        state["reasonData"] = alarm["StateReasonData"]
     detail: dict[str, Any] = {
         "alarmName": alarm["AlarmName"],
         "state": state,

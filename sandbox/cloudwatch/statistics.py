@@ -1,14 +1,17 @@
-"""Metrics: storing values, GetMetricStatistics and GetMetricData.
+"""Metrics: storing values, also those in the logs of functions, GetMetricStatistics and GetMetricData.
 
-`StartTime` is rounded down to a minute of accelerated time, and the periods start there. Source: API reference of
-these operations. Not implemented: expressions, tokens of pages, and the query protocol, which MiniStack serves.
+`StartTime` is rounded down to a minute of accelerated time, and the periods start there. Sources: API reference of
+these operations; CloudWatch user guide, embedded metric format specification. Not implemented: expressions, tokens of
+pages, and the query protocol, which MiniStack serves.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from ..ministack import cloudwatch
+from ..ministack import cloudwatch, lambda_functions
 
 Function = Callable[..., Any]
 Points = list[dict[str, Any]]
@@ -17,10 +20,11 @@ SECONDS = {"minute": MINUTE}  # the duration of an accelerated minute
 
 
 def install(speed: float) -> None:
-    """Replace the operations."""
+    """Replace the operations, and extract the metrics of functions from their logs."""
     SECONDS["minute"] = MINUTE / speed
-    cloudwatch.get_metric_data.wrap(_with_metric_data)
-    cloudwatch.get_metric_statistics.wrap(_with_statistics)
+    cloudwatch.get_metric_data.extend(_with_metric_data)
+    cloudwatch.get_metric_statistics.extend(_with_statistics)
+    lambda_functions.emit_logs.extend(_with_embedded_metrics)
 
 
 def record(
@@ -43,10 +47,25 @@ def record(
             cloudwatch.metrics[key][-1]["Arrived"] = now
 
 
-def arrival(point: dict[str, Any]) -> float:
-    """Return when a data point arrived: a function's can be older than the accelerated period of an alarm."""
-    arrived: float = point.get("Arrived", point["Timestamp"])
-    return arrived
+def _with_embedded_metrics(
+    emit: Function, function: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any
+) -> None:
+    emit(function, request_id, text, *arguments, **options)
+    for line in text.splitlines():
+        with suppress(ValueError):  # other output
+            document = json.loads(line) if '"_aws"' in line else None
+            if isinstance(document, dict):
+                _store(document)
+
+
+def _store(document: dict[str, Any]) -> None:
+    timestamp = document["_aws"]["Timestamp"] / 1000
+    for directive in document["_aws"].get("CloudWatchMetrics", []):
+        sets = [{name: str(document[name]) for name in names} for names in directive.get("Dimensions") or [[]]]
+        for metric in directive["Metrics"]:
+            name, unit = metric["Name"], metric.get("Unit", "None")
+            for value in document[name] if isinstance(document[name], list) else [document[name]]:
+                record(directive["Namespace"], {name: value}, sets, unit=unit, at=timestamp)
 
 
 def points_of(namespace: str, name: str, dimensions: list[dict[str, str]]) -> Points:
@@ -73,16 +92,15 @@ def _periods(points: Points, request: dict[str, Any], period: int) -> Iterator[t
     yield from sorted(by_start.items())
 
 
-def _with_metric_data(original: Function) -> Function:
-    def get_metric_data(parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
-        queries = request.get("MetricDataQueries", [])
-        if not is_json or any("Expression" in query for query in queries):
-            return original(parameters, request, is_cbor, is_json)
-        descending = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-        results = [_result(query, request, descending) for query in queries if query.get("ReturnData", True)]
-        return cloudwatch.json_response({"MetricDataResults": results, "Messages": []})
-
-    return get_metric_data
+def _with_metric_data(
+    original: Function, parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False
+) -> Any:
+    queries = request.get("MetricDataQueries", [])
+    if not is_json or any("Expression" in query for query in queries):
+        return original(parameters, request, is_cbor, is_json)
+    descending = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
+    results = [_result(query, request, descending) for query in queries if query.get("ReturnData", True)]
+    return cloudwatch.json_response({"MetricDataResults": results, "Messages": []})
 
 
 def _result(query: dict[str, Any], request: dict[str, Any], descending: bool) -> dict[str, Any]:
@@ -100,17 +118,16 @@ def _result(query: dict[str, Any], request: dict[str, Any], descending: bool) ->
     }
 
 
-def _with_statistics(original: Function) -> Function:
-    def get_metric_statistics(parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
-        if not is_json:
-            return original(parameters, request, is_cbor, is_json)
-        points = points_of(request["Namespace"], request["MetricName"], request.get("Dimensions") or [])
-        datapoints = []
-        for start, found in _periods(points, request, request["Period"]):
-            values = {name: value_of(found, name) for name in request.get("Statistics") or []}
-            extended = {name: value_of(found, name) for name in request.get("ExtendedStatistics") or []}
-            datapoint = {"Timestamp": start, "Unit": found[0]["Unit"], **values}
-            datapoints.append(datapoint | ({"ExtendedStatistics": extended} if extended else {}))
-        return cloudwatch.json_response({"Label": request["MetricName"], "Datapoints": datapoints})
-
-    return get_metric_statistics
+def _with_statistics(
+    original: Function, parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False
+) -> Any:
+    if not is_json:
+        return original(parameters, request, is_cbor, is_json)
+    points = points_of(request["Namespace"], request["MetricName"], request.get("Dimensions") or [])
+    datapoints = []
+    for start, found in _periods(points, request, request["Period"]):
+        values = {name: value_of(found, name) for name in request.get("Statistics") or []}
+        extended = {name: value_of(found, name) for name in request.get("ExtendedStatistics") or []}
+        datapoint = {"Timestamp": start, "Unit": found[0]["Unit"], **values}
+        datapoints.append(datapoint | ({"ExtendedStatistics": extended} if extended else {}))
+    return cloudwatch.json_response({"Label": request["MetricName"], "Datapoints": datapoints})

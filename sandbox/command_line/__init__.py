@@ -8,8 +8,6 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
@@ -67,7 +65,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown system: {', '.join(sorted(unknown))} (valid: {', '.join(WALKTHROUGHS)})")
     remove_aws_variables()
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # terminals without Unicode
     try:
@@ -96,10 +94,6 @@ def _file(text: str) -> Path:
     if not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"no such file: {text}")
     return Path(text)
-
-
-def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(143)
 
 
 def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | None) -> int:

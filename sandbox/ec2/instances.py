@@ -2,7 +2,7 @@
 
 MiniStack implements the API. An instance whose creation policy requires a signal runs its user data as a process on
 this computer. ROOT is the folder of its file system. Creation ends when the instance has signaled. ``systemctl`` is
-`systemd`. The process has credentials of the instance's role. No packages are installed; `_software` selects the Java
+`systemd`. The process has credentials of the instance's role. No packages are installed: the user data runs the Java
 and Python of this computer.
 
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
@@ -86,15 +86,11 @@ def _wait(signals: Signals, expected: dict[str, str], instance_id: str) -> None:
     try:
         signals.wait(int(expected.get("Count", 1)), _seconds(expected.get("Timeout", "PT5M")))
     except RuntimeError:
-        _report_logs(instance_id)  # before they are deleted with the instance
+        logs = Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log")
+        for log in logs.glob("*.log"):  # before they are deleted with the instance
+            end = log.read_text(errors="replace")[-1500:]
+            logging.getLogger().warning("end of %s of %s:\n%s", log.name, instance_id, end)
         raise
-
-
-def _report_logs(instance_id: str) -> None:
-    for log in Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log").glob("*.log"):
-        logging.getLogger().warning(
-            "end of %s of %s:\n%s", log.name, instance_id, log.read_text(errors="replace")[-1500:]
-        )
 
 
 def _attributes(instance_id: str) -> dict[str, str]:
@@ -140,7 +136,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
     environment = (
         boot_environment(root, instance["InstanceId"])
         | credentials
-        | _software()
+        | {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}  # instead of the image's
         | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
     )
     with (root / "var/log/cloud-init-output.log").open("w") as log:
@@ -158,11 +154,6 @@ def boot_environment(root: Path, instance_id: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint(instance_id),
     }
-
-
-def _software() -> dict[str, str]:
-    """Return variables with this computer's Java and Python, which user data uses instead of the image's."""
-    return {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
 
 
 def java() -> str:

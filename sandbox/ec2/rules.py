@@ -1,65 +1,87 @@
-"""Security group rules, and the operations that describe and change them.
+"""Security group rules: the operations that describe and change them, and rules in templates.
 
 On request of `fault_injection`, DescribeSecurityGroupRules is eventually consistent.
 """
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
 from ..ministack import ec2
+from ..ministack.cloudformation import add_steps, resource_handlers
 from ..ministack.requests import get_account_id
+from .ec2_protocol import ApiError, Request, implement
 
 MAX_RULES = 60  # for each direction
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 Rule = dict[str, Any]  # as returned by DescribeSecurityGroupRules
 visibility = {"delay": 0.0}  # seconds until changes are listed; set by fault injection
 _history: dict[str, list[tuple[float, list[Rule]]]] = {}  # by group: the times of its changes, and its rules before
-# The list of an IpPermission that contains a type of source, and the source's key in it.
+# The list of a stored permission that contains a type of source, and the source's key in it.
 RANGES = {
     "CidrIpv4": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
     "PrefixListId": ("PrefixListIds", "PrefixListId"),
-    "ReferencedGroupId": ("Groups", "GroupId"),
+    "ReferencedGroupId": ("UserIdGroupPairs", "GroupId"),
 }
+PERMISSION_LISTS = {False: "IpPermissions", True: "IpPermissionsEgress"}  # of a group, by the direction of the rules
+DIRECTIONS = {"Ingress": False, "Egress": True}  # in names of operations and properties: whether it is egress
 
 
-class ApiError(Exception):
-    """An error response: code, message and HTTP status."""
+def install() -> None:
+    """Replace the operations, check the rules of groups in templates, and add rules that are separate resources."""
+    for direction, is_egress in DIRECTIONS.items():
+        implement(f"AuthorizeSecurityGroup{direction}", partial(_authorize, is_egress))
+        implement(f"RevokeSecurityGroup{direction}", partial(_revoke, is_egress))
+        implement(f"UpdateSecurityGroupRuleDescriptions{direction}", partial(_update_descriptions, is_egress))
+        resource_handlers[f"AWS::EC2::SecurityGroup{direction}"] = {
+            "create": partial(_create_rule, is_egress),
+            "delete": _delete_rule,
+        }
+    implement("ModifySecurityGroupRules", _modify)
+    implement("DescribeSecurityGroupRules", _describe)
+    add_steps("AWS::EC2::SecurityGroup", check=lambda _id, properties: _check_template(properties))
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.status = code, status
+
+def _check_template(properties: dict[str, Any]) -> None:
+    for direction, is_egress in DIRECTIONS.items():
+        for permission in ec2.template_permissions(properties.get(f"SecurityGroup{direction}")):
+            list(rules_in(permission, {"GroupId": ""}, is_egress))
 
 
-@dataclass(frozen=True)
-class Result:
-    """The elements of a response, by XML name."""
+def _create_rule(
+    is_egress: bool, _logical_id: str, properties: dict[str, Any], _stack_name: str
+) -> tuple[str, dict[str, str]]:
+    group = find_group(properties["GroupId"])
+    (permission,) = ec2.template_permissions([properties])
+    (rule,) = rules_in(permission, group, is_egress)
+    store_rules(group, [*stored_rules(group), rule])
+    return rule["SecurityGroupRuleId"], {"Id": rule["SecurityGroupRuleId"]}
 
-    elements: dict[str, Any]
+
+def _delete_rule(rule_id: str, properties: dict[str, Any]) -> None:
+    group = ec2.security_groups.get(properties["GroupId"])
+    if group:
+        store_rules(group, [rule for rule in stored_rules(group) if rule["SecurityGroupRuleId"] != rule_id])
 
 
-def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
-    if group_name and not group_id:  # names are valid in the default VPC only
-        matching = [g for g in ec2.security_groups.values() if g["GroupName"] == group_name]
-        group_id = matching[0]["GroupId"] if matching else None
+def find_group(group_id: str | None) -> dict[str, Any]:
     group: dict[str, Any] | None = ec2.security_groups.get(group_id)
     if group is None:
-        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
+        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
     return group
 
 
 def stored_rules(group: dict[str, Any]) -> list[Rule]:
     """Return the rules of a group from MiniStack's permissions, adding IDs to rules that MiniStack has created."""
-    rules = []
-    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+    rules: list[Rule] = []
+    for is_egress, key in PERMISSION_LISTS.items():
         for permission in group[key]:
-            permission.setdefault("SecurityGroupRuleId", _new_rule_id())
-            with_groups = {**permission, "Groups": permission.get("UserIdGroupPairs", [])}
-            rules += list(rules_in(with_groups, group, is_egress, permission["SecurityGroupRuleId"]))
+            rule_id = permission.setdefault("SecurityGroupRuleId", _new_rule_id())
+            rules += rules_in(permission, group, is_egress, rule_id)
     return rules
 
 
@@ -72,7 +94,7 @@ def _listed_rules(group: dict[str, Any]) -> list[Rule]:
 def store_rules(group: dict[str, Any], rules: list[Rule]) -> None:
     if visibility["delay"]:
         _history.setdefault(group["GroupId"], []).append((time.time(), stored_rules(group)))
-    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+    for is_egress, key in PERMISSION_LISTS.items():
         group[key] = [_permission(rule) for rule in rules if rule["IsEgress"] == is_egress]
 
 
@@ -81,15 +103,10 @@ def _permission(rule: Rule) -> dict[str, Any]:
     ranges, name = RANGES[kind]
     entry = {name: source_of(rule)} | ({"Description": rule["Description"]} if rule.get("Description") else {})
     entry |= {"UserId": get_account_id()} if kind == "ReferencedGroupId" else {}
-    empty: dict[str, list[Any]] = {"IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": []}
-    return {
-        "IpProtocol": rule["IpProtocol"],
-        "FromPort": rule["FromPort"],
-        "ToPort": rule["ToPort"],
-        "SecurityGroupRuleId": rule["SecurityGroupRuleId"],
-        **empty,
-        ("UserIdGroupPairs" if ranges == "Groups" else ranges): [entry],
-    }
+    ports = {name: rule[name] for name in ("FromPort", "ToPort") if rule["IpProtocol"] in PROTOCOL_NAMES.values()}
+    lists: dict[str, list[Any]] = {name: [] for name, _ in RANGES.values()}
+    common = {name: rule[name] for name in ("IpProtocol", "SecurityGroupRuleId")}
+    return common | ports | lists | {ranges: [entry]}
 
 
 def rules_in(permission: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str = "") -> Iterator[Rule]:
@@ -160,10 +177,10 @@ def _new_rule_id() -> str:
     return f"sgr-{secrets.token_hex(9)[:17]}"
 
 
-def _authorize(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _authorize(is_egress: bool, request: Request) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
-    new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    new = list(_requested_rules(request, group, is_egress))
     if not new:
         raise ApiError("MissingParameter", "The request must contain the parameter ipPermissions")
     _check_no_duplicates(stored + new)
@@ -171,11 +188,11 @@ def _authorize(request: dict[str, Any], is_egress: bool) -> Result:
         message = "The maximum number of rules per security group has been reached."
         raise ApiError("RulesPerSecurityGroupLimitExceeded", message)
     store_rules(group, stored + new)
-    return Result({"return": True, "securityGroupRuleSet": new})
+    return {"return": True, "securityGroupRuleSet": new}
 
 
-def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _revoke(is_egress: bool, request: Request) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     ids = request.get("SecurityGroupRuleId")
     unknown: list[Any] = []
@@ -183,16 +200,15 @@ def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
         _check_ids(ids, stored, is_egress)
         revoked = [rule for rule in stored if rule["SecurityGroupRuleId"] in ids]
     else:
-        requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
-        identities = {identity(rule) for rule in requested}
-        revoked = [rule for rule in stored if identity(rule) in identities]
-        if len(revoked) < len(identities) and group["VpcId"] != ec2.default_vpc_id:
+        requested = {identity(rule): rule for rule in _requested_rules(request, group, is_egress)}
+        revoked = [rule for rule in stored if identity(rule) in requested]
+        missing = requested.keys() - {identity(rule) for rule in revoked}
+        if missing and group["VpcId"] != ec2.default_vpc_id:
             raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
-        known = {identity(rule) for rule in revoked}
-        unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in requested if identity(rule) not in known]
+        unknown = [{"IpProtocol": requested[key]["IpProtocol"]} for key in missing]
     store_rules(group, [rule for rule in stored if rule not in revoked])
     removed = [_revoked_rule(rule) for rule in revoked]
-    return Result({"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed})
+    return {"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed}
 
 
 def _revoked_rule(rule: Rule) -> dict[str, Any]:
@@ -201,23 +217,20 @@ def _revoked_rule(rule: Rule) -> dict[str, Any]:
     return common | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
 
 
-def _modify(request: dict[str, Any]) -> Result:
+def _modify(request: Request) -> dict[str, Any]:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     updates = {update["SecurityGroupRuleId"]: update for update in request.get("SecurityGroupRule", [])}
     _check_ids(list(updates), stored)
-    changed = [
-        _modify_rule(rule, updates[rule["SecurityGroupRuleId"]], group)
-        if rule["SecurityGroupRuleId"] in updates
-        else rule
-        for rule in stored
-    ]
+    changed = [_modify_rule(rule, updates.get(rule["SecurityGroupRuleId"]), group) for rule in stored]
     _check_no_duplicates(changed)
     store_rules(group, changed)
-    return Result({"return": True})
+    return {"return": True}
 
 
-def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
+def _modify_rule(rule: Rule, update: dict[str, Any] | None, group: dict[str, Any]) -> Rule:
+    if update is None:
+        return rule
     new = _rule(update.get("SecurityGroupRule", {}), group, rule["IsEgress"], rule["SecurityGroupRuleId"])
     if source_type(new) != source_type(rule):
         message = f"You may not specify a {source_type(new)} for an existing {source_type(rule)} rule."
@@ -225,14 +238,14 @@ def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> R
     return new
 
 
-def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+def _update_descriptions(is_egress: bool, request: Request) -> dict[str, Any]:
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     by_id = {
         d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
     }
     _check_ids(list(by_id), stored, is_egress)
-    requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    requested = _requested_rules(request, group, is_egress)
     by_identity = {identity(rule): rule.get("Description", "") for rule in requested}
     if by_identity.keys() - {identity(rule) for rule in stored}:
         raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
@@ -241,10 +254,10 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
             if key in descriptions:
                 rule["Description"] = descriptions[key]
     store_rules(group, stored)
-    return Result({"return": True})
+    return {"return": True}
 
 
-def _describe(request: dict[str, Any]) -> Result:
+def _describe(request: Request) -> dict[str, Any]:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
     rules = [rule for group in ec2.security_groups.values() for rule in _listed_rules(group)]
@@ -256,20 +269,15 @@ def _describe(request: dict[str, Any]) -> Result:
         if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
         and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
     ]
-    start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", 1000))
-    more = {"nextToken": str(start + size)} if start + size < len(matching) else {}
-    return Result({"securityGroupRuleSet": matching[start : start + size], **more})
+    return {"securityGroupRuleSet": matching}
 
 
-def _permissions(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the permissions of a request, including one in top-level parameters."""
-    flat = []
+def _requested_rules(request: Request, group: dict[str, Any], is_egress: bool) -> Iterator[Rule]:
+    """Yield the rules of a request's permissions, and of its top-level parameters."""
+    for permission in request.get("IpPermissions", []):
+        yield from rules_in({**permission, "UserIdGroupPairs": permission.get("Groups")}, group, is_egress)
     if request.get("CidrIp"):
-        flat = [{**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}]
-    elif request.get("SourceSecurityGroupName"):
-        source = find_group(None, request["SourceSecurityGroupName"])["GroupId"]
-        flat = [{"IpProtocol": "-1", **request, "Groups": [{"GroupId": source}]}]
-    return [*request.get("IpPermissions", []), *flat]
+        yield from rules_in({**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}, group, is_egress)
 
 
 def _check_ids(ids: list[str], rules: list[Rule], is_egress: bool | None = None) -> None:
@@ -288,15 +296,3 @@ def _check_no_duplicates(rules: list[Rule]) -> None:
             message = f'the specified rule "peer: {source_of(rule)}, {traffic}, ALLOW" already exists'
             raise ApiError("InvalidPermission.Duplicate", message)
         identities.add(identity(rule))
-
-
-OPERATIONS: dict[str, Callable[[Any], Result]] = {
-    "AuthorizeSecurityGroupIngress": lambda request: _authorize(request, False),
-    "AuthorizeSecurityGroupEgress": lambda request: _authorize(request, True),
-    "RevokeSecurityGroupIngress": lambda request: _revoke(request, False),
-    "RevokeSecurityGroupEgress": lambda request: _revoke(request, True),
-    "ModifySecurityGroupRules": _modify,
-    "UpdateSecurityGroupRuleDescriptionsIngress": lambda request: _update_descriptions(request, False),
-    "UpdateSecurityGroupRuleDescriptionsEgress": lambda request: _update_descriptions(request, True),
-    "DescribeSecurityGroupRules": _describe,
-}

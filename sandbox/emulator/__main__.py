@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
 
 from ..process import ACCOUNT, REGION, ROOT
 
@@ -70,64 +69,24 @@ def _port(listener: socket.socket) -> int:
 
 
 def _install(speed: float) -> None:
-    """Replace and extend MiniStack's services by those of this package."""
-    from .. import (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        cloudwatch,
-        codecommit,
-        codepipeline,
-        dynamodb,
-        ec2,
-        events,
-        iam,
-        route53,
-        s3,
-        sns,
-        stepfunctions,
-        wafv2,
-        xray,
-    )
-    from . import fault_injection
-
-    services = (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        codecommit,
-        dynamodb,
-        ec2,
-        fault_injection,
-        route53,
-        s3,
-        sns,
-        wafv2,
-        xray,
-    )
-    for service in services:
-        service.install()
-    for accelerated_service in (cloudwatch, codepipeline, events, stepfunctions):
-        accelerated_service.install(speed)
-    iam.install()
+    """Replace and extend MiniStack's services by those of this package; IAM last, because it checks their calls."""
+    for name in (
+        "apigateway", "athena", "autoscaling", "awslambda", "budgets", "cloudformation", "cloudfront", "cloudtrail",
+        "codecommit", "ec2", "emulator.fault_injection", "resource_types", "route53", "sns",
+    ):  # fmt: skip
+        importlib.import_module(f"sandbox.{name}").install()
+    for name in ("cloudwatch", "codepipeline", "events", "stepfunctions"):
+        importlib.import_module(f"sandbox.{name}").install(speed)
+    importlib.import_module("sandbox.iam").install()
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
+    from hypercorn.config import Config
 
     from .. import apigateway, cloudfront, cloudwatch, route53, sns
     from ..ec2 import metadata
-    from ..iam.authorization import require_permission
+    from ..iam import authorization
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
     from . import web
@@ -136,49 +95,34 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     _install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("kms").setLevel(logging.ERROR)  # it warns about an optional package that is not needed
-    api_config, web_config = _server_config(), _server_config()
-    api_config.bind = [f"fd://{listeners['aws'].fileno()}"]
-    web_config.bind = [f"fd://{listeners['https'].fileno()}"]
-    web_config.insecure_bind = [f"fd://{listeners['http'].fileno()}"]
-    web_config.certfile = web_config.keyfile = str(web.write_certificates(Path(options.directory)))
+    certificates = str(web.write_certificates(Path(options.directory)))
+    files = {name: f"fd://{listener.fileno()}" for name, listener in listeners.items()}
+    # AWS services send their own server header.
+    common = {"loglevel": "WARNING", "graceful_timeout": 1, "include_server_header": False}
+    api_config = Config.from_mapping(common, bind=files["aws"])
+    web_config = Config.from_mapping(
+        common, bind=files["https"], insecure_bind=files["http"], certfile=certificates, keyfile=certificates
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_watch_parent, args=(loop, stopping), daemon=True).start()
     ports = {name: _port(listener) for name, listener in listeners.items()}
     await loop.create_datagram_endpoint(dns.Server, sock=listeners["dns"])
-    background_tasks = [
-        asyncio.create_task(_print_ports_when_ready(ports)),
-        asyncio.create_task(route53.health_checks.run(ports, options.speed)),
-        asyncio.create_task(cloudwatch.run()),
-    ]
-    web_application = web.application(
-        [apigateway.serve, cloudfront.serve, sns.serve, metadata.serve], route53.endpoint_at
+    background = asyncio.gather(
+        _print_ports_when_ready(ports), route53.health_checks.run(ports, options.speed), cloudwatch.run()
     )
+    api = require_signature(requests.application, ports["aws"], authorization.denial)
+    endpoints = web.application([apigateway.serve, cloudfront.serve, sns.serve, metadata.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(
-                require_signature(require_permission(requests.application), ports["aws"]),
-                api_config,
-                shutdown_trigger=stopping.wait,
-            ),
-            serve(web_application, web_config, shutdown_trigger=stopping.wait),
+            serve(api, api_config, shutdown_trigger=stopping.wait),
+            serve(endpoints, web_config, shutdown_trigger=stopping.wait),
         )
     finally:
-        for task in background_tasks:
-            task.cancel()
+        background.cancel()
         lambda_functions.end_processes()  # ends the processes of the functions
         shutil.rmtree(options.directory, ignore_errors=True)
         _kill_process_group()
-
-
-def _server_config() -> Any:
-    from hypercorn.config import Config
-
-    config = Config()
-    config.loglevel = "WARNING"
-    config.include_server_header = False  # AWS services send their own header
-    config.graceful_timeout = 1
-    return config
 
 
 def _kill_process_group() -> None:

@@ -12,6 +12,7 @@ Not implemented: the expiry of signatures after 15 minutes; presigned requests t
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -19,16 +20,13 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 from ..ministack import sts
+from .asgi import RejectedRequestError, close_websocket, read_body, send_response
 
 Application = Callable[..., Awaitable[None]]
-HEADER = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,]+)/\d{8}/(?P<region>[^/,]+)/(?P<service>[^/,]+)/aws4_request, ?"
-    r"SignedHeaders=(?P<signed>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+HEADER = re.compile(  # access key, date, Region and service; signed headers; signature
+    r"AWS4-HMAC-SHA256 Credential=([^/,]+)/(\d{8})/([^/,]+)/([^/,]+)/aws4_request, ?"
+    r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
 )
 NO_PAYLOAD_HASH = ("UNSIGNED-PAYLOAD", "STREAMING-")  # values of x-amz-content-sha256 that are not hashes
 # Custom resources respond here without a signature. The path ends with a random token, like a presigned URL.
@@ -36,46 +34,44 @@ CUSTOM_RESOURCE = ("PUT", re.compile(r"/_ministack/cfn-response/[\w-]{20,}"))
 MAX_CUSTOM_RESOURCE_BYTES = 4096  # of a custom resource's response, as in CloudFormation
 
 
-class RejectedRequestError(Exception):
-    """A request that is rejected, with AWS's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 def secret_of(access_key: str) -> str:
     """Derive the secret access key of an access key that this sandbox issues."""
     return hmac.new(os.environ["AWS_SECRET_ACCESS_KEY"].encode(), access_key.encode(), hashlib.sha256).hexdigest()
 
 
-def require_signature(application: Application, port: int) -> Application:
-    """Wrap MiniStack's ASGI application, which listens on `port`, with authentication."""
+def require_signature(application: Application, port: int, deny: Callable[..., Any]) -> Application:
+    """Wrap MiniStack's ASGI application, which listens on `port`, with authentication and authorization.
+
+    deny: returns the response to a denied request; see `iam.authorization`.
+    """
     hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost")}
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await close_websocket(receive, send)
         else:
-            headers = headers_of(scope)
+            headers = _headers(scope)
             try:
                 _reject_web_pages(headers, hosts)
-                authorization = _authorization(scope, headers)
-                body = await _read(receive, None if authorization else MAX_CUSTOM_RESOURCE_BYTES)
-                if authorization:
-                    _authenticate(scope, headers, body, authorization)
+                signature = _signature(scope, headers)
+                body = await read_body(receive, math.inf if signature else MAX_CUSTOM_RESOURCE_BYTES)
+                if signature:
+                    _authenticate(scope, headers, body, signature)
             except RejectedRequestError as error:
-                await _send_error(send, headers, error)
+                denied: Any = _error_response(headers, error)
             else:
-                await application(scope, replay(body, receive), _without_cors(send))
+                denied = deny(scope, headers, body, signature) if signature else None
+            if denied:
+                await send_response(send, scope["method"], *denied)
+            else:
+                await application(scope, _replay(body, receive), _without_cors(send))
 
     return serve
 
 
-def headers_of(scope: Any) -> dict[str, str]:
+def _headers(scope: Any) -> dict[str, str]:
     """Return the headers with names in lower case. Values of repeated ones are joined, so that none is ignored."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -87,49 +83,59 @@ def headers_of(scope: Any) -> dict[str, str]:
 def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
     host, origin = headers.get("host", ""), headers.get("origin")
     if host not in hosts:
-        raise RejectedRequestError("AccessDenied", f"unknown host {host} (valid: {', '.join(sorted(hosts))})")
+        raise RejectedRequestError(403, "AccessDenied", f"unknown host {host} (valid: {', '.join(sorted(hosts))})")
     if origin is not None and origin != f"http://{host}":
-        raise RejectedRequestError("AccessDenied", f"requests from the web page {origin} are not allowed")
+        raise RejectedRequestError(403, "AccessDenied", f"requests from the web page {origin} are not allowed")
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise RejectedRequestError("AccessDenied", "cross-origin requests are not allowed")
+        raise RejectedRequestError(403, "AccessDenied", "cross-origin requests are not allowed")
 
 
-def _authorization(scope: Any, headers: dict[str, str]) -> re.Match[str] | None:
+def _signature(scope: Any, headers: dict[str, str]) -> Any:
     """Return the parts of the signature, before the body is read; None if the request needs no signature."""
     if not scope["raw_path"].startswith(b"/"):
-        raise RejectedRequestError("AccessDenied", "the request target must be a path")
+        raise RejectedRequestError(403, "AccessDenied", "the request target must be a path")
     method, path = CUSTOM_RESOURCE
     if scope["method"] == method and path.fullmatch(scope["path"]):
         return None
     query = _query(scope)
     presigned = "X-Amz-Signature" in query
-    header = _as_header(query) if presigned else headers.get("authorization", "")
-    authorization = HEADER.fullmatch(header)
-    if authorization is None:
-        raise RejectedRequestError("AccessDenied", "Access Denied: the request is not signed")
-    if presigned and (authorization["service"] != "s3" or _selects_service(headers)):
+    header, date = _as_header(query) if presigned else (headers.get("authorization", ""), headers.get("x-amz-date", ""))
+    match = HEADER.fullmatch(header)
+    if match is None:
+        raise RejectedRequestError(403, "AccessDenied", "Access Denied: the request is not signed")
+    signature = sts.Signature(*match.groups(), date)
+    if presigned and (signature.service != "s3" or _selects_service(headers)):
         message = "presigned URLs are valid for S3 only, without headers that select another service"
-        raise RejectedRequestError("AccessDenied", message)
-    _secret_of_session(authorization["key"])
-    return authorization
+        raise RejectedRequestError(403, "AccessDenied", message)
+    if sts.credential(signature.access_key_id) is None:
+        message = "The security token included in the request is invalid: this sandbox did not issue the access key."
+        raise RejectedRequestError(403, "InvalidClientTokenId", message)
+    return signature
 
 
-def _query(scope: Any) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+def _query(scope: Any) -> dict[str, list[str]]:
+    return parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 
-def _authenticate(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> None:
+def _as_header(query: dict[str, list[str]]) -> tuple[str, str]:
+    """Convert the signature parameters of a presigned request to an Authorization header and a date."""
+    credential, signed, signature, date = (
+        query.get(f"X-Amz-{name}", [""])[0] for name in ("Credential", "SignedHeaders", "Signature", "Date")
+    )
+    return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={signature}", date
+
+
+def _authenticate(scope: Any, headers: dict[str, str], body: bytes, signature: Any) -> None:
+    """Compare the signature with the expected one. MiniStack's S3 checks the expiry of presigned URLs."""
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(NO_PAYLOAD_HASH) and payload_hash != hashlib.sha256(body).hexdigest():
-        raise RejectedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
-    query = _query(scope)
-    if "X-Amz-Signature" in query:
-        expected = _presigned_signature(scope, headers, query, authorization)
-    else:
-        expected = _signature(scope, headers, body, authorization)
-    if not hmac.compare_digest(expected, authorization["signature"]):
-        message = "The request signature we calculated does not match the signature you provided."
-        raise RejectedRequestError("SignatureDoesNotMatch", message)
+        raise RejectedRequestError(403, "XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
+    secret = sts.credential(signature.access_key_id).secret_access_key
+    query, path = _query(scope), scope["raw_path"].partition(b"?")[0].decode("latin-1")
+    presigned = "X-Amz-Signature" in query
+    failure = sts.signature_failure(signature, secret, scope["method"], path, query, headers, body, presigned=presigned)
+    if failure:
+        raise RejectedRequestError(403, *failure)
 
 
 def _selects_service(headers: dict[str, str]) -> bool:
@@ -138,70 +144,7 @@ def _selects_service(headers: dict[str, str]) -> bool:
     return is_form or "authorization" in headers or "x-amz-target" in headers
 
 
-def _secret_of_session(access_key: str) -> str:
-    session = sts.sessions.get(access_key)
-    if session is None:
-        message = f"The security token included in the request is invalid: this sandbox did not issue {access_key}."
-        raise RejectedRequestError("InvalidClientTokenId", message)
-    secret: str = session["SecretAccessKey"]
-    return secret
-
-
-def _as_header(query: dict[str, str]) -> str:
-    """Convert the signature parameters of a presigned request to an Authorization header."""
-    parts = (f"{name}={query.get(f'X-Amz-{name}', '')}" for name in ("Credential", "SignedHeaders", "Signature"))
-    return f"AWS4-HMAC-SHA256 {', '.join(parts)}"
-
-
-def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> str:
-    """Compute the expected signature of a request."""
-    signer = S3SigV4Auth if authorization["service"] == "s3" else SigV4Auth
-    request = _request(scope, headers, body, authorization, scope["query_string"].decode("latin-1"))
-    return _sign(signer, request, headers.get("x-amz-date", ""), authorization)
-
-
-def _presigned_signature(
-    scope: Any, headers: dict[str, str], query: dict[str, str], authorization: re.Match[str]
-) -> str:
-    """Compute the expected signature of a presigned request; MiniStack's S3 checks its expiry."""
-    parameters = scope["query_string"].decode("latin-1").split("&")
-    unsigned = "&".join(parameter for parameter in parameters if not parameter.startswith("X-Amz-Signature="))
-    request = _request(scope, headers, b"", authorization, unsigned)
-    return _sign(S3SigV4QueryAuth, request, query.get("X-Amz-Date", ""), authorization)
-
-
-def _request(
-    scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str], query_string: str
-) -> AWSRequest:
-    url = f"http://{headers['host']}{scope['raw_path'].split(b'?')[0].decode('latin-1')}"
-    if query_string:
-        url += f"?{query_string}"
-    signed = {name: headers.get(name, "") for name in authorization["signed"].split(";")}
-    return AWSRequest(scope["method"], url, headers=signed, data=body)
-
-
-def _sign(signer: type[SigV4Auth], request: AWSRequest, timestamp: str, authorization: re.Match[str]) -> str:
-    request.context["timestamp"] = timestamp
-    credentials = Credentials(authorization["key"], _secret_of_session(authorization["key"]))
-    auth = signer(credentials, authorization["service"], authorization["region"])
-    signature: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
-    return signature
-
-
-async def _read(receive: Any, limit: int | None) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RejectedRequestError("IncompleteBody", "the connection was closed before the end of the body")
-        body += message.get("body", b"")
-        if limit is not None and len(body) > limit:
-            raise RejectedRequestError("AccessDenied", f"the body has more than {limit} bytes")
-        if not message.get("more_body"):
-            return bytes(body)
-
-
-def replay(body: bytes, receive: Any) -> Any:
+def _replay(body: bytes, receive: Any) -> Any:
     """Return a `receive` that replays the body, then continues."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -223,13 +166,11 @@ def _without_cors(send: Any) -> Any:
     return send_without_cors
 
 
-async def _send_error(send: Any, headers: dict[str, str], error: RejectedRequestError) -> None:
+def _error_response(headers: dict[str, str], error: RejectedRequestError) -> tuple[int, dict[str, str], bytes]:
     if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
         content_type, body = "application/json", json.dumps({"__type": error.code, "message": str(error)})
     else:
         code, message = escape(error.code), escape(str(error))
         content_type = "application/xml"
         body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-    response_headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body.encode())).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": response_headers})
-    await send({"type": "http.response.body", "body": body.encode()})
+    return 403, {"content-type": content_type}, body.encode()

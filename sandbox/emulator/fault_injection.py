@@ -22,6 +22,7 @@ AWS has no equivalents, so on AWS, walkthroughs run without faults and with the 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -31,6 +32,7 @@ from ..ministack import cloudformation, ec2
 from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
+Handler = Callable[..., Any]
 FAULTS: list[dict[str, Any]] = []
 IMPAIRED_REGIONS: set[str] = set()
 THROTTLED = "RequestLimitExceeded"
@@ -40,38 +42,33 @@ GLOBAL_SERVICES = {"budgets", "cloudfront", "iam", "route53", "sandbox-faults"}
 def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject, "SetCost": budgets.set_cost})
-    _wrap("cloudformation", cloudformation.error_response)
-    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 503 if code == THROTTLED else 400))
+    _apply("cloudformation", _apply_fault, cloudformation.error_response)
+    _apply("ec2", _apply_fault, lambda code, text: ec2.error_response(code, text, 503 if code == THROTTLED else 400))
     for service in service_handlers.keys() - GLOBAL_SERVICES:
-        _reject_in_impaired_regions(service)
+        _apply(service, _reject_in_impaired_regions)
 
 
-def _reject_in_impaired_regions(service: str) -> None:
-    handler = service_handlers[service]
-
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        if get_region() in IMPAIRED_REGIONS:
-            return 503, {"Content-Type": "text/plain"}, b""
-        return await handler(method, path, headers, body, query)
-
-    service_handlers[service] = handle_request
+def _apply(service: str, function: Callable[..., Any], *arguments: Any) -> None:
+    service_handlers[service] = partial(function, service_handlers[service], *arguments)
 
 
-def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
-    handler = service_handlers[service]
+async def _reject_in_impaired_regions(handler: Handler, *request: Any) -> Any:
+    if get_region() in IMPAIRED_REGIONS:
+        return 503, {"Content-Type": "text/plain"}, b""
+    return await handler(*request)
 
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
-        fault = next_fault(action)
-        if fault and "code" in fault:
-            return error_response(fault["code"], fault.get("message", ""))
-        if fault:
-            parameters = {name: [value] for name, value in fault["before"].items()}
-            await handler("POST", "/", headers, b"", parameters)
-            await asyncio.sleep(0.1)  # until the call has taken effect
-        return await handler(method, path, headers, body, query)
 
-    service_handlers[service] = handle_request
+async def _apply_fault(
+    handler: Handler, error_response: Handler, method: str, path: str, headers: Any, body: bytes, query: Any
+) -> Any:
+    fault = next_fault(parse_qs(body.decode(errors="replace")).get("Action", [""])[0])
+    if fault and "code" in fault:
+        return error_response(fault["code"], fault.get("message", ""))
+    if fault:
+        parameters = {name: [value] for name, value in fault["before"].items()}
+        await handler("POST", "/", headers, b"", parameters)
+        await asyncio.sleep(0.1)  # until the call has taken effect
+    return await handler(method, path, headers, body, query)
 
 
 def _inject(request: dict[str, Any]) -> dict[str, Any]:

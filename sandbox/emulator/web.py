@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 import trustme
 
+from .asgi import RejectedRequestError, close_websocket, read_body, send_response
+
 AUTHORITY = trustme.CA(organization_name="Sandbox")
 REGIONS = boto3.Session().get_available_regions("apigateway")
 HOST_NAMES = ("*.cloudfront.net", "*.example.com", "*.api.example.com", "example.com", "localhost", "127.0.0.1")
@@ -55,14 +57,6 @@ class Response:
         return replace(self, headers=self.headers | added)
 
 
-class BadRequestError(Exception):
-    """A request that is rejected before a service gets it, with the status of the response."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 Service = Callable[[Request], Awaitable[Response | None]]  # None: another service's host
 
 
@@ -82,15 +76,15 @@ def application(services: list[Service], endpoint_at: Callable[[str, str], str])
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await close_websocket(receive, send)
         elif scope["type"] == "http":
             try:
-                response = await _respond(_request(scope, await _read(receive), endpoint_at), services)
-            except BadRequestError as error:
-                body = json.dumps({"message": str(error)}).encode()
-                response = Response(error.status, {"content-type": "application/json"}, body)
-            await _send(scope["method"], response, send)
+                body = await read_body(receive, MAX_BODY_BYTES)
+                response = await _respond(_request(scope, body, endpoint_at), services)
+            except RejectedRequestError as error:
+                message = json.dumps({"message": str(error)}).encode()
+                response = Response(error.status, {"content-type": "application/json"}, message)
+            await send_response(send, scope["method"], response.status, response.headers, response.body)
 
     return serve
 
@@ -103,23 +97,9 @@ async def _respond(request: Request, services: list[Service]) -> Response:
     return Response(403, {"content-type": "text/plain"}, b"no deployed resource has this host name")
 
 
-async def _read(receive: Any) -> bytes:
-    """Return the body. The limit is also that of memory, because a body can have no declared length."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequestError(400, "Incomplete body")
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise BadRequestError(413, "Request Too Long")
-        if not message.get("more_body"):
-            return bytes(body)
-
-
 def _request(scope: Any, body: bytes, endpoint_at: Callable[[str, str], str]) -> Request:
     if not scope["raw_path"].startswith(b"/"):
-        raise BadRequestError(400, "The request target must be a path")
+        raise RejectedRequestError(400, "BadRequest", "The request target must be a path")
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     host = headers.get("host", headers.get(":authority", "")).split(":")[0]
     return Request(
@@ -133,12 +113,3 @@ def _request(scope: Any, body: bytes, endpoint_at: Callable[[str, str], str]) ->
         body=body,
         client_ip=(scope.get("client") or ["127.0.0.1"])[0],
     )
-
-
-async def _send(method: str, response: Response, send: Any) -> None:
-    headers = response.headers
-    if method != "HEAD":
-        headers = headers | {"content-length": str(len(response.body))}
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": response.body})

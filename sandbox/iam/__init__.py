@@ -2,8 +2,7 @@
 
 `authorization` decides each request by the policies that `policies` finds. `operations`, `actions` and `implied`
 determine the permissions that an operation requires. `services` and `provisioning` do so for calls that services
-make. `identities` has users and groups, `resource_handlers` stores boundaries and secrets, and `errors` reports
-denials in each protocol.
+make. `identities` has users and groups, and `resource_handlers` stores boundaries and secrets.
 
 Not implemented: session policies, service control policies, other accounts, tags of services other than EC2 and Auto
 Scaling, policies of VPC endpoints, resources of nested stacks, and permissions that CloudFormation needs in services

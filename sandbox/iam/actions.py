@@ -7,16 +7,16 @@ permission on every resource; it never passes unchecked.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import cfnlint
 
+from ..ministack import s3
 from ..process import ACCOUNT
-from . import athena, ec2_resources, implied
+from . import athena, ec2_resources, implied, policies
 from .operations import Operation
 from .policy import Context, Permission
 
@@ -50,11 +50,11 @@ ACTIONS = {
     "s3:UploadPartCopy": "PutObject",
 }
 # Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
-REGIONAL = {
+RESOURCES = {
     "athena": ["datacatalog/{CatalogName}", "workgroup/{WorkGroup}"],
     "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
     "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
-    "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
+    "cloudtrail": ["trail/{TrailName}", "trail/{Name}"],
     "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
     "codecommit": ["{repositoryName}"],
     "codepipeline": ["{pipelineName}/{stageName}", "{pipelineName}", "{name}"],
@@ -70,8 +70,6 @@ REGIONAL = {
     "sqs": ["{QueueUrl}", "{QueueName}"],
     "ssm": ["parameter/{Name}"],
     "states": ["{stateMachineArn}", "{executionArn}", "{resourceArn}"],
-}
-GLOBAL = {
     "budgets": ["budget/{BudgetName}", "{ResourceARN}"],
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
     "iam": [
@@ -84,14 +82,8 @@ GLOBAL = {
     ],
     "sts": ["{RoleArn}"],
 }
-# Actions on several resources: their type, and the parameter with their names.
-LISTS = {
-    f"cloudwatch:{name}Alarm{'s' if name == 'Delete' else 'Actions'}": ("alarm", "AlarmNames")
-    for name in ("Delete", "Disable", "Enable")
-}
-# Operations with the condition key iam:PolicyARN.
-POLICY_ARN_KEY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Group", "Role", "User")}
-QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/(.+)")
+URL = re.compile("^https?://.*/")  # of a queue, before its name
+GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
 
 class UnknownOperationError(Exception):
@@ -131,10 +123,19 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     action = _action(operation)
     if action in NO_PERMISSION:
         return
-    for resource, more in _resources(operation, action):
+    if operation.name == "DeleteObjects":
+        objects = s3.deleted_objects(operation.get("Bucket"), operation.body.encode())
+        if not objects:
+            raise UnknownOperationError("s3:DeleteObjects without valid XML")
+        permissions = [(f"{action}{'Version' if version else ''}", arn) for arn, version in objects]
+    else:
+        permissions = [
+            (action, resource) for resource in _resources(operation, action) or ["*"]
+        ]  # which only policies for * allow
+    for name, resource in permissions:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
-        yield Permission(f"{action}{more}", resource, context)
-    yield from implied.permissions(operation, action)
+        yield Permission(name, resource, context)
+    yield from implied.permissions(operation, action, permissions[0][1])
     if operation.service == "athena":
         yield from athena.permissions(operation)
 
@@ -146,6 +147,8 @@ def _action(operation: Operation) -> str:
     name = ACTIONS.get(f"{service}:{name}", name)
     if service == "budgets" and not has_action(f"budgets:{name}"):
         name = "ViewBudget" if name.startswith("Describe") else "ModifyBudget"
+    if service == "s3" and name in ("GetObject", "DeleteObject") and operation.get("VersionId"):
+        name += "Version"
     single = name.removesuffix("Batch")
     found = next((candidate for candidate in (name, single) if has_action(f"{service}:{candidate}")), None)
     if found is None:
@@ -153,58 +156,36 @@ def _action(operation: Operation) -> str:
     return f"{service}:{found}"
 
 
-def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
-    """Yield the ARNs of the resources of an operation, each with a suffix of the action."""
+def _resources(operation: Operation, action: str) -> Iterable[str]:
+    """Return the ARNs of the resources of an operation; none if its parameters name none."""
     service, name = action.split(":")
-    if service == "apigateway":
-        yield f"arn:aws:apigateway:{operation.region}::{operation.path}", ""
-    elif not _reference()[service]["Actions"][name.lower()].get("Resources"):
-        yield "*", ""
-    elif service == "s3":
-        yield from _s3_resources(operation)
-    elif service == "ec2":
-        kinds = _reference()["ec2"]["Actions"][name.lower()]["Resources"]
-        yield from ((arn, "") for arn in ec2_resources.resources(operation, kinds) or ["*"])
-    elif service == "glue":
-        yield from ((arn, "") for arn in athena.glue_resources(operation.region, _glue_names(operation)))
-    elif service == "route53":
-        yield _route53_resource(operation), ""
-    elif action in LISTS:
-        kind, names = LISTS[action]
-        yield from ((f"arn:aws:{service}:{operation.region}:{ACCOUNT}:{kind}:{n}", "") for n in operation.values(names))
-    elif action == "events:PutEvents":
-        yield from ((arn, "") for arn in _event_buses(operation))
-    else:
-        yield _resource(operation), ""
+    kinds = [] if service == "apigateway" else _reference()[service]["Actions"][name.lower()].get("Resources")
+    match service:
+        case "apigateway":
+            return [f"arn:aws:apigateway:{operation.region}::{operation.path}"]
+        case _ if not kinds:
+            return ["*"]
+        case "s3":
+            bucket, key = operation.get("Bucket"), operation.get("Key")
+            return [f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"]
+        case "ec2":
+            return ec2_resources.resources(operation, kinds)
+        case "glue":
+            return athena.glue_resources(_glue_name(operation))
+        case "route53":
+            zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
+            return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
+        case "events" if name == "PutEvents":
+            return _event_buses(operation)
+        case _:
+            return _named_resources(operation)
 
 
-def _s3_resources(operation: Operation) -> Iterator[tuple[str, str]]:
-    bucket, key = operation.get("Bucket"), operation.get("Key")
-    if operation.name == "DeleteObjects":
-        for entry in _elements(operation, "Object"):
-            suffix = "Version" if entry.findtext("{*}VersionId") else ""
-            yield f"arn:aws:s3:::{bucket}/{entry.findtext('{*}Key')}", suffix
-    else:
-        versioned = ("GetObject", "HeadObject", "DeleteObject")
-        suffix = "Version" if operation.get("VersionId") and operation.name in versioned else ""
-        yield f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", suffix
-
-
-def _elements(operation: Operation, name: str) -> Iterator[Element]:
-    """Yield the elements with this name in the body, in any namespace."""
-    try:
-        root = fromstring(operation.body)  # noqa: S314  # the developer's own request; expat limits entities
-    except ParseError:
-        raise UnknownOperationError(f"{operation.service}:{operation.name} without valid XML") from None
-    yield from root.iterfind(f".//{{*}}{name}")
-
-
-def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
+def _glue_name(operation: Operation) -> tuple[str, ...]:
     database = operation.get("DatabaseName")
-    table = operation.get("Name") or operation.get("TableName")
-    if not database:
-        return [(operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)]
-    return [(database, table or "*")]
+    if database:
+        return database, operation.get("Name") or operation.get("TableName") or "*"
+    return (operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)
 
 
 def _event_buses(operation: Operation) -> set[str]:
@@ -214,39 +195,29 @@ def _event_buses(operation: Operation) -> set[str]:
     return {name if name.startswith("arn:") else f"{prefix}{name}" for name in names}
 
 
-def _route53_resource(operation: Operation) -> str:
-    kind = "healthcheck" if "HealthCheck" in operation.name else "hostedzone"
-    kind = "change" if operation.name == "GetChange" else kind
-    name = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
-    return f"arn:aws:route53:::{kind}/{name.rsplit('/', 1)[-1]}" if name else "*"
-
-
-def _resource(operation: Operation) -> str:
-    """Return the ARN of the resource that the parameters name, or ``*``, which only policies for ``*`` allow."""
+def _named_resources(operation: Operation) -> list[str]:
+    """Return the ARNs of the resources that the parameters name, each of a list."""
     service = operation.service
     if service == "athena" and not (operation.get("WorkGroup") or operation.get("CatalogName")):
-        return athena.workgroup(operation)
-    templates = [(f"arn:aws:{service}:{operation.region}:{ACCOUNT}:", t) for t in REGIONAL.get(service, [])]
-    templates += [(f"arn:aws:{service}::{ACCOUNT}:", text) for text in GLOBAL.get(service, [])]
-    for prefix, template in templates:
-        fields = {name: operation.get(name) or next(iter(operation.values(name)), "") for name in _fields(template)}
-        if not all(fields.values()):
-            continue
-        arn = next((value for value in fields.values() if value.startswith("arn:")), "")
-        names = {name: _queue_name(value) for name, value in fields.items()}
-        return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
-    return "*"
+        return [athena.workgroup(operation)]
+    prefix = f"arn:aws:{service}:{'' if service in GLOBAL_SERVICES else operation.region}:{ACCOUNT}:"
+    for template in RESOURCES.get(service, []):
+        fields = {name: operation.values(name) for name in _fields(template)}
+        if all(fields.values()):
+            rows = zip(*fields.values(), strict=False)
+            return [_arn(operation, prefix, template, dict(zip(fields, row, strict=True))) for row in rows]
+    return []
+
+
+def _arn(operation: Operation, prefix: str, template: str, fields: dict[str, str]) -> str:
+    arn = next((value for value in fields.values() if value.startswith("arn:")), "")
+    names = {name: URL.sub("", value) for name, value in fields.items()}
+    return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
 
 
 @cache
 def _fields(template: str) -> list[str]:
     return re.findall(r"\{(\w+)\}", template)
-
-
-def _queue_name(value: str) -> str:
-    """Return the name in the URL of a queue; other values are names."""
-    url = QUEUE_URL.fullmatch(value)
-    return url[1] if url else value
 
 
 def _adapt(operation: Operation, arn: str) -> str:
@@ -263,7 +234,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
         case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
-            return implied.existing_arn(operation.service, arn, operation.region)
+            return policies.existing_arn(arn)
     return arn
 
 
@@ -277,7 +248,7 @@ def _context(operation: Operation) -> Context:
             "cloudformation:TemplateUrl": operation.get("TemplateURL"),
         },
         "ec2": {"ec2:Region": operation.region},
-        "iam": {"iam:PolicyARN": operation.get("PolicyArn") if operation.name in POLICY_ARN_KEY else ""},
+        "iam": {"iam:PolicyARN": operation.get("PolicyArn") if operation.name.startswith(("Attach", "Detach")) else ""},
         "s3": {"s3:x-amz-acl": operation.get("ACL"), "s3:VersionId": operation.get("VersionId")},
         "secretsmanager": {"secretsmanager:SecretId": operation.get("SecretId")},
         "sns": {"sns:Protocol": operation.get("Protocol"), "sns:Endpoint": operation.get("Endpoint")},

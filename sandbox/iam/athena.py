@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from ..athena.statements import INFORMATION_SCHEMA, Statement, parse
+from ..ministack import athena, glue
+from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import implied, policies
+from . import implied
 from .operations import Operation
 from .policy import Permission
 
@@ -29,8 +31,9 @@ def permissions(operation: Operation) -> Iterator[Permission]:
     if operation.name in METADATA:
         database, table = operation.get("DatabaseName"), operation.get("TableName")
         name = (database, table or "*") if "Table" in operation.name else (database or "*",)
-        yield from _glue(operation.region, METADATA[operation.name], name)
-    location = policies.result_location(workgroup(operation).rsplit("/", 1)[-1], operation.region)
+        yield from _glue(METADATA[operation.name], name)
+    configuration = athena.workgroups.get(workgroup(operation).rsplit("/", 1)[-1], {}).get("Configuration", {})
+    location = configuration.get("ResultConfiguration", {}).get("OutputLocation", "")
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     if not bucket:
         return
@@ -46,60 +49,57 @@ def permissions(operation: Operation) -> Iterator[Permission]:
 
 def workgroup(operation: Operation) -> str:
     """Return the ARN of the workgroup of a query."""
-    name = operation.get("WorkGroup") or policies.workgroup_of(
-        operation.get("QueryExecutionId"),
-        operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), ""),
-        operation.region,
-    )
+    named = operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), "")
+    query = athena.executions.get(operation.get("QueryExecutionId")) or athena.named_queries.get(named) or {}
+    name = operation.get("WorkGroup") or query.get("WorkGroup", "primary")
     return f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}"
 
 
-def glue_resources(region: str, names: list[tuple[str, ...]]) -> list[str]:
+def glue_resources(name: tuple[str, ...]) -> list[str]:
     """Return the ARNs that Glue checks for a database or a table: also those that contain it."""
-    found = [f"arn:aws:glue:{region}:{ACCOUNT}:catalog"]
-    for name in names:
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:database/{name[0]}"] if name[0] else []
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:table/{'/'.join(name)}"] if len(name) > 1 else []
-    return found
+    prefix = f"arn:aws:glue:{get_region()}:{ACCOUNT}"
+    databases = [f"{prefix}:database/{name[0]}"] if name[0] else []
+    tables = [f"{prefix}:table/{'/'.join(name)}"] if len(name) > 1 else []
+    return [f"{prefix}:catalog", *databases, *tables]
 
 
 def _query(operation: Operation) -> Iterator[Permission]:
     """Yield what a statement requires; see the user guide, "Configure access to databases and tables"."""
-    region = operation.region
     current = operation.parameters.get("QueryExecutionContext", {}).get("Database", "default")
     statement = parse(operation.get("QueryString"), current)
     for name in ("default", current):
-        yield from _glue(region, "glue:GetDatabase", (name,))
+        yield from _glue("glue:GetDatabase", (name,))
     if statement.kind == "SHOW DATABASES":
-        yield from _glue(region, "glue:GetDatabases", ("*",))
+        yield from _glue("glue:GetDatabases", ("*",))
     for action in CATALOG_ACTIONS.get(statement.kind, []):
-        yield from _glue(region, f"glue:{action}", (statement.database, statement.table or "*"))
-    yield from _information_schema(region, statement)
+        yield from _glue(f"glue:{action}", (statement.database, statement.table or "*"))
+    yield from _information_schema(statement)
     written = (statement.database, statement.table)
-    for database, table, place in policies.tables(region):
-        if (database, table) in statement.sources:
-            yield from _table(region, (database, table), place, writes=False)
-        if (database, table) == written and statement.kind == "INSERT":
-            yield from _table(region, written, place, writes=True)
+    for key, table in list(glue.tables.items()):
+        name, place = tuple(key.split("/", 1)), table["StorageDescriptor"]["Location"]
+        if name in statement.sources:
+            yield from _table(name, place, writes=False)
+        if name == written and statement.kind == "INSERT":
+            yield from _table(name, place, writes=True)
 
 
-def _information_schema(region: str, statement: Statement) -> Iterator[Permission]:
+def _information_schema(statement: Statement) -> Iterator[Permission]:
     tables = {table for database, table in statement.sources if database == INFORMATION_SCHEMA}
     if tables and statement.listed_database and "schemata" not in tables:
-        yield from _glue(region, "glue:GetTables", (statement.listed_database, "*"))
+        yield from _glue("glue:GetTables", (statement.listed_database, "*"))
     elif tables:
-        yield from _glue(region, "glue:GetDatabases", ("*",))
+        yield from _glue("glue:GetDatabases", ("*",))
 
 
-def _table(region: str, name: tuple[str, str], place: str, *, writes: bool) -> Iterator[Permission]:
+def _table(name: tuple[str, ...], place: str, *, writes: bool) -> Iterator[Permission]:
     cause = f"table {name[1]}"
     for action in ("glue:GetTable", "glue:GetPartitions"):
-        yield from _glue(region, action, name)
+        yield from _glue(action, name)
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, cause)
     yield from (implied.write if writes else implied.read)(bucket, f"{prefix}part", cause)
 
 
-def _glue(region: str, action: str, name: tuple[str, ...]) -> Iterator[Permission]:
-    for arn in glue_resources(region, [name]):
+def _glue(action: str, name: tuple[str, ...]) -> Iterator[Permission]:
+    for arn in glue_resources(name):
         yield Permission(action, arn, {}, "Athena uses the catalog")

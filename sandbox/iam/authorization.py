@@ -9,18 +9,17 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from ..emulator.authentication import headers_of, replay
+from ..ministack import requests
 from ..process import ACCOUNT
-from . import ec2_resources, errors, policies
+from . import ec2_resources, policies
 from .actions import UnknownOperationError, required_permissions
 from .conditions import UnsupportedPolicyError
 from .operations import Operation, parse
-from .policy import Context, Decision, Document, Permission, Request, evaluate
+from .policy import Context, Decision, Permission, Request, decide
 
 AUTHORIZATION_LOG = "authorization.jsonl"  # below the sandbox's folder
 TEST_TARGET = "Sandbox."  # operations that only the sandbox has
@@ -37,54 +36,40 @@ class AccessDeniedError(Exception):
         self.permission = permission
 
 
-@dataclass(frozen=True)
-class _Policies:
-    """The policies that apply to a request."""
-
-    identity: tuple[Document, ...]
-    resource: Document | None
-    boundary: Document | None
-
-
-def require_permission(application: Any) -> Any:
-    """Wrap MiniStack's ASGI application, behind authentication, with authorization."""
-
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await application(scope, receive, send)
-            return
-        body = (await receive()).get("body", b"")  # authentication has read the whole body
-        headers = headers_of(scope)
-        denied = _denied(scope, headers, body)
-        if denied is None:
-            await application(scope, replay(body, receive), send)
-        else:
-            await errors.send(send, scope["method"], *denied)
-
-    return serve
-
-
-def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:
-    """Return the operation and the error of a request that is denied."""
-    path = scope.get("raw_path", quote(scope["path"]).encode()).partition(b"?")[0].decode("latin-1")
+def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) -> tuple[int, Any, bytes] | None:
+    """Return the response to a request with a valid signature that policies deny."""
+    path, query = scope["raw_path"].partition(b"?")[0].decode("latin-1"), scope["query_string"].decode("latin-1")
     if headers.get("x-amz-target", "").startswith(TEST_TARGET) and path == "/":
         return None
-    parsed = parse(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
-    if parsed is None:
-        return None  # the response to a custom resource, the only request that needs no signature
-    access_key, operation = parsed
-    principal, session = policies.principal_of(access_key)
+    operation = parse(signature.service, signature.region, scope["method"], path, query, headers, body)
+    principal, session = policies.principal_of(signature.access_key_id)
     CALLER.set(principal)
     try:
-        for permission in required_permissions(operation):
-            require(principal, permission, session)
+        with requests.request_scope(ACCOUNT, operation.region):
+            for permission in required_permissions(operation):
+                require(principal, permission, session)
     except UnknownOperationError as error:
         message = f"the sandbox does not know the permissions of the operation {error}; see sandbox/iam/actions.py"
         logger.warning("%s called an unknown operation: %s", session, message)
-        return operation, AccessDeniedError(message)
+        return _response(operation, AccessDeniedError(message), headers)
     except AccessDeniedError as error:
-        return operation, error
+        return _response(operation, error, headers)
     return None
+
+
+def _response(operation: Operation, error: AccessDeniedError, headers: Mapping[str, str]) -> tuple[int, Any, bytes]:
+    """Return status, headers and body of a denied operation, as its service and protocol report it."""
+    service, message, code = operation.service, str(error), "AccessDenied"
+    if service == "ec2":
+        message = f"You are not authorized to perform this operation. {message}"
+    elif service == "sns":
+        is_key = error.permission is not None and error.permission.action.startswith("kms:")
+        code = "KMSAccessDenied" if is_key else "AuthorizationError"
+    name = "monitoring" if service == "cloudwatch" else service
+    status, fields, body = requests.access_denied(
+        name, "", "", "sandbox", error_code=code, message=message, headers=headers
+    )
+    return 400 if operation.is_json else status, fields | {"x-amzn-requestid": "sandbox"}, body
 
 
 def require(principal: str, permission: Permission, session: str = "") -> None:
@@ -98,20 +83,20 @@ def require(principal: str, permission: Permission, session: str = "") -> None:
     tags = ec2_resources.tag_context(permission.resource)
     context = {**_global_context(principal, permission.resource), **tags, **permission.context}
     request = Request(principal, permission.action, permission.resource, context)
-    applicable = _Policies(
-        tuple(policies.identity_policies(principal)),
-        policies.resource_policy(permission.action, permission.resource),
-        policies.boundary(principal),
-    )
     try:
-        decision = _evaluate(request, applicable)
+        decision, policy = decide(
+            request,
+            policies.identity_policies(principal),
+            policies.resource_policy(permission.action, permission.resource),
+            policies.boundary(principal),
+        )
     except UnsupportedPolicyError as error:
         message = f"the sandbox cannot evaluate a policy for {principal} and {permission.action}: {error}"
         logger.warning(message)
         raise AccessDeniedError(message, permission) from error
     _record(principal, permission, decision)
     if decision is not Decision.ALLOWED:
-        message = _message(session or principal, request, decision, applicable)
+        message = _message(session or principal, permission, decision, policy)
         logger.warning("%s%s", message, f" (required for: {permission.cause})" if permission.cause else "")
         raise AccessDeniedError(message, permission)
 
@@ -123,15 +108,6 @@ def is_allowed(principal: str, action: str, resource: str, context: Context | No
     except AccessDeniedError:
         return False
     return True
-
-
-def _evaluate(request: Request, applicable: _Policies) -> Decision:
-    return evaluate(
-        request,
-        identity_policies=applicable.identity,
-        resource_policy=applicable.resource,
-        boundary=applicable.boundary,
-    )
 
 
 def _global_context(principal: str, resource: str) -> Context:
@@ -146,35 +122,13 @@ def _global_context(principal: str, resource: str) -> Context:
     return context | ({"aws:ResourceAccount": ACCOUNT} if resource.startswith("arn:") else {})
 
 
-def _message(session: str, request: Request, decision: Decision, applicable: _Policies) -> str:
+def _message(session: str, permission: Permission, decision: Decision, policy: str) -> str:
     """Describe a denied request in the words of the IAM user guide, "Troubleshoot access denied error messages"."""
-    text = f"User: {session} is not authorized to perform: {request.action} on resource: {request.resource}"
+    action = permission.action
+    text = f"User: {session} is not authorized to perform: {action} on resource: {permission.resource}"
     if decision is Decision.EXPLICITLY_DENIED:
-        return f"{text} with an explicit deny in {_denying(request, applicable)}"
-    return f"{text} because no {_missing(request, applicable)} allows the {request.action} action"
-
-
-def _denying(request: Request, applicable: _Policies) -> str:
-    kinds = {
-        "an identity-based policy": _Policies(applicable.identity, None, None),
-        "a permissions boundary": _Policies((), None, applicable.boundary),
-    }
-    explicit = Decision.EXPLICITLY_DENIED
-    return next((k for k, some in kinds.items() if _evaluate(request, some) is explicit), "a resource-based policy")
-
-
-def _missing(request: Request, applicable: _Policies) -> str:
-    unbounded = _Policies(applicable.identity, applicable.resource, None)
-    if applicable.boundary is not None and _evaluate(request, unbounded) is Decision.ALLOWED:
-        return "permissions boundary"
-    everything = {"Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*"}}
-    by_identity = any(
-        evaluate(request, identity_policies=[document], resource_policy=everything) is Decision.ALLOWED
-        for document in applicable.identity
-    )
-    if request.by_service or (request.needs_resource_policy and by_identity):
-        return "resource-based policy"
-    return "identity-based policy"
+        return f"{text} with an explicit deny in {'an' if policy.startswith('i') else 'a'} {policy}"
+    return f"{text} because no {policy} allows the {action} action"
 
 
 def _record(principal: str, permission: Permission, decision: Decision) -> None:

@@ -1,10 +1,10 @@
 """Conditions of policy statements: operators, set operators and ``...IfExists``."""
 
-import ipaddress
 import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 Values = list[str]
@@ -34,10 +34,6 @@ def _arn_like(pattern: str, value: str) -> bool:
     return len(expected) == len(parts) == 6 and all(map(wildcard_matches, expected, parts))
 
 
-def _in_network(network: str, value: str) -> bool:
-    return ipaddress.ip_address(value) in ipaddress.ip_network(network, strict=False)
-
-
 def _ignoring_case(expected: str, value: str) -> bool:
     return expected.lower() == value.lower()
 
@@ -54,7 +50,7 @@ OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "ArnEquals": _arn_like,
     "ArnLike": _arn_like,
     "Bool": _ignoring_case,
-    "IpAddress": _in_network,
+    "IpAddress": lambda network, value: ip_address(value) in ip_network(network, strict=False),
     "NumericEquals": _number(operator.eq),
     "NumericLessThan": _number(operator.lt),
     "NumericLessThanEquals": _number(operator.le),

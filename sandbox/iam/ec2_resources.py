@@ -7,29 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..ministack import autoscaling, ec2, iam
-from ..ministack.requests import request_scope
 from ..process import ACCOUNT
 from .operations import Operation
 from .policy import Context, Permission
 
-PARAMETERS = {
-    "GroupId": "security-group",
-    "InstanceId": "instance",
-    "PrefixListId": "prefix-list",
-    "SecurityGroupRuleId": "security-group-rule",
-    "SubnetId": "subnet",
-    "VpcId": "vpc",
-}
-# Resource types by the prefix of the IDs that CreateTags and DeleteTags have.
-TAGGED = {
-    "i": "instance",
-    "lt": "launch-template",
-    "sg": "security-group",
-    "sgr": "security-group-rule",
-    "subnet": "subnet",
-    "vol": "volume",
-    "vpc": "vpc",
-}
+ID = re.compile(r"Id(\.\d+)?$")
 TAG = re.compile(r"(?:TagSpecification\.(\d+)\.)?Tag\.\d+\.Key")
 
 
@@ -37,15 +19,9 @@ def resources(operation: Operation, kinds: list[str]) -> list[str]:
     """Return the ARNs of the resources among the parameters; `kinds` are the types that the action supports."""
     if operation.name == "RunInstances":
         return list(_launched(operation))
-    prefix = f"arn:aws:ec2:{operation.region}:{ACCOUNT}"
-    found = [
-        f"{prefix}:{kind}/{value}"
-        for parameter, kind in PARAMETERS.items()
-        if kind in kinds
-        for value in operation.values(parameter)
-    ]
-    tagged = operation.values("ResourceId") if operation.name in ("CreateTags", "DeleteTags") else []
-    return [*found, *(f"{prefix}:{TAGGED.get(name.split('-')[0], '*')}/{name}" for name in tagged)]
+    ids = dict.fromkeys(value for name, value in operation.parameters.items() if ID.search(name))
+    typed = ((ec2.resource_type(value).removeprefix("managed-"), value) for value in ids)
+    return [f"arn:aws:ec2:{operation.region}:{ACCOUNT}:{kind}/{value}" for kind, value in typed if kind in kinds]
 
 
 def _launched(operation: Operation) -> Iterator[str]:
@@ -70,12 +46,9 @@ def implied(operation: Operation) -> Iterator[Permission]:
             context = {"ec2:CreateAction": operation.name, **_tag_keys("aws:RequestTag", tags)}
             yield Permission("ec2:CreateTags", arn, context, f"tags of {operation.name}")
     profile = operation.get("IamInstanceProfile.Name") or operation.get("IamInstanceProfile.Arn").rpartition("/")[2]
-    with request_scope(ACCOUNT, operation.region):
-        names = iam.instance_profiles.get(profile, {}).get("Roles", []) if profile else []
-        roles = [iam.roles[name]["Arn"] for name in names]
-    for role in roles:
+    for name in iam.instance_profiles.get(profile, {}).get("Roles", []):
         context = {"iam:PassedToService": "ec2.amazonaws.com"}
-        yield Permission("iam:PassRole", role, context, f"instance profile of {operation.name}")
+        yield Permission("iam:PassRole", iam.roles[name]["Arn"], context, f"instance profile of {operation.name}")
 
 
 def _request_tags(operation: Operation) -> dict[str, dict[str, str]]:
@@ -113,15 +86,6 @@ def tag_context(arn: str) -> Context:
     if service not in ("ec2", "autoscaling"):
         return {}
     name = parts[5].rpartition("/")[2]
-    with request_scope(ACCOUNT, parts[3]):
-        found = ec2.tags.get(name, []) if service == "ec2" else autoscaling.groups.get(name, {}).get("Tags", [])
+    found = ec2.tags.get(name, []) if service == "ec2" else autoscaling.groups.get(name, {}).get("Tags", [])
     tags = {tag["Key"]: tag["Value"] for tag in found}
     return _tag_keys("aws:ResourceTag", tags) | _tag_keys(f"{service}:ResourceTag", tags)
-
-
-def group_arn(arn: str, region: str) -> str:
-    """Return the ARN of an Auto Scaling group, which contains its ID; `arn` itself if it does not exist."""
-    with request_scope(ACCOUNT, region):
-        group = autoscaling.groups.get(arn.rpartition("/")[2], {})
-    existing: str = group.get("AutoScalingGroupARN", arn)
-    return existing

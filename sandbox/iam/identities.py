@@ -1,69 +1,52 @@
-"""Users and groups: access keys, quotas, conflicts of deletions, and the resource type AWS::IAM::Group.
+"""Users, groups and roles: quotas, and conflicts of deletions.
 
-CloudFormation deletes a role, group or managed policy only if nothing outside the stack is attached to it.
+CloudFormation deletes a role or managed policy only if nothing outside the stack is attached to it.
 
 IAM user guide, "IAM and AWS STS quotas"; IAM API reference, error DeleteConflict. Not implemented: MFA devices, login
-profiles, signing certificates.
+profiles, signing certificates, and the resource type AWS::IAM::Group.
 """
 
-import json
-import re
-import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from ..ministack import cloudformation, iam, sts
-from ..ministack.requests import get_account_id
-from .policies import MANAGED
+from ..ministack import cloudformation, iam
+from ..ministack.cloudformation import add_steps, parameter
 
 MAX_MANAGED_POLICIES = 10  # of a user, group or role
 MAX_ACCESS_KEYS = 2  # of a user
 MEMBERS = "Cannot delete entity, must remove users from group first."
 Properties = dict[str, Any]
-Handler = Callable[[Any], Any]
+Function = Callable[..., Any]
 
 
 def install() -> None:
     """Extend MiniStack's operations and resource types."""
-    stores = {"Role": iam.roles, "User": iam.users, "Group": iam.groups}
-    attach = {"Role": iam.attach_to_role, "User": iam.attach_to_user, "Group": iam.attach_to_group}
-    for kind, store in stores.items():
-        attach[kind].wrap(_checking_attachment(kind, store))
-        iam.operations[f"Attach{kind}Policy"] = attach[kind].current
-    iam.attach_policy.wrap(_checking_quota)
-    for name in ("CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"):
-        iam.operations[name] = _synchronizing_sessions(iam.operations[name])
-    iam.operations["CreateAccessKey"] = _checking_access_keys(iam.operations["CreateAccessKey"])
-    iam.operations["DeleteGroup"] = _checking_deletion(iam.operations["DeleteGroup"], _group_conflict)
-    iam.operations["DeleteUser"] = _checking_deletion(iam.operations["DeleteUser"], _user_conflict)
-    handlers = cloudformation.resource_handlers
-    handlers["AWS::IAM::Group"] = {"create": _create_group, "update": _update_group, "delete": _delete_group}
-    handlers["AWS::IAM::ManagedPolicy"] = _managed_policy(handlers["AWS::IAM::ManagedPolicy"])
-    handlers["AWS::IAM::Role"] = _role(handlers["AWS::IAM::Role"])
+    iam.attach_policy.extend(_attach_policy)  # of roles and policies in templates
+    for kind, store in {"Role": iam.roles, "User": iam.users, "Group": iam.groups}.items():
+        operation = f"Attach{kind}Policy"
+        iam.operations[operation] = partial(_attach, kind, store, iam.operations[operation])
+    iam.attach_to_user.replace(iam.operations["AttachUserPolicy"])  # of users in templates
+    iam.operations["CreateAccessKey"] = partial(_create_access_key, iam.operations["CreateAccessKey"])
+    iam.operations["DeleteGroup"] = partial(_delete, iam.operations["DeleteGroup"], _group_conflict)
+    iam.operations["DeleteUser"] = partial(_delete, iam.operations["DeleteUser"], _user_conflict)
+    add_steps("AWS::IAM::ManagedPolicy", check=_check_entities, check_deletion=_check_policy_deletion)
+    add_steps("AWS::IAM::Role", check_deletion=_check_role_deletion)
 
 
-def _parameter(request: Any, name: str) -> str:
-    value = request.get(name, "")
-    return str(value[0] if isinstance(value, list) else value)
+def _attach_policy(attach: Function, entity: dict[str, Any], policy_arn: str) -> None:
+    exceeded = _quota_exceeded(entity, policy_arn)
+    if exceeded:
+        raise ValueError(exceeded)
+    attach(entity, policy_arn)
 
 
-def _checking_attachment(kind: str, store: Any) -> Callable[[Handler], Handler]:
-    def wrap(attach: Handler) -> Handler:
-        def check_and_attach(request: Any) -> Any:
-            arn, entity = _parameter(request, "PolicyArn"), store.get(_parameter(request, f"{kind}Name"))
-            if entity is not None and not _exists(arn):
-                return iam.error_response(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
-            exceeded = _quota_exceeded(entity or {}, arn)
-            return iam.error_response(409, "LimitExceeded", exceeded) if exceeded else attach(request)
-
-        return check_and_attach
-
-    return wrap
-
-
-def _exists(policy: str) -> bool:
-    aws_managed = policy in iam.aws_managed_policies or policy.partition(":policy/")[2] in MANAGED
-    return policy in iam.policies or (policy.startswith("arn:aws:iam::aws:") and aws_managed)
+def _attach(kind: str, store: Any, attach: Function, request: Any) -> Any:
+    arn, entity = parameter(request, "PolicyArn", ""), store.get(parameter(request, f"{kind}Name", ""))
+    if entity is not None and not iam.find_policy(arn):
+        return iam.error_response(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
+    exceeded = _quota_exceeded(entity or {}, arn)
+    return iam.error_response(409, "LimitExceeded", exceeded) if exceeded else attach(request)
 
 
 def _quota_exceeded(entity: dict[str, Any], policy: str) -> str:
@@ -75,61 +58,27 @@ def _quota_exceeded(entity: dict[str, Any], policy: str) -> str:
     return f"Cannot exceed quota for PoliciesPer{kind}: {MAX_MANAGED_POLICIES}"
 
 
-def _checking_quota(attach: Callable[..., Any]) -> Callable[..., Any]:
-    def attach_managed_policy(entity: dict[str, Any], policy_arn: str) -> None:
-        exceeded = _quota_exceeded(entity, policy_arn)
-        if exceeded:
-            raise ValueError(exceeded)
-        attach(entity, policy_arn)
-
-    return attach_managed_policy
+def _create_access_key(create: Function, request: Any) -> Any:
+    user = parameter(request, "UserName", "")
+    if sum(key["UserName"] == user for key in iam.access_keys.values()) >= MAX_ACCESS_KEYS:
+        return iam.error_response(409, "LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {MAX_ACCESS_KEYS}")
+    return create(request)
 
 
-def _checking_access_keys(create: Handler) -> Handler:
-    def create_access_key(request: Any) -> Any:
-        user = _parameter(request, "UserName")
-        if sum(key["UserName"] == user for key in iam.access_keys.values()) >= MAX_ACCESS_KEYS:
-            message = f"Cannot exceed quota for AccessKeysPerUser: {MAX_ACCESS_KEYS}"
-            return iam.error_response(409, "LimitExceeded", message)
-        return create(request)
-
-    return create_access_key
-
-
-def _synchronizing_sessions(change: Handler) -> Handler:
-    """Accept requests that are signed with active keys of users only."""
-
-    def change_access_key(request: Any) -> Any:
-        response = change(request)
-        sts.sessions.pop(_parameter(request, "AccessKeyId"), None)
-        for key, record in iam.access_keys.items():
-            user = iam.users.get(record["UserName"])
-            if user and record["Status"] == "Active":
-                identity = {name: user[name] for name in ("Arn", "UserId")}
-                sts.sessions[key] = identity | {"SecretAccessKey": record["SecretAccessKey"]}
-        return response
-
-    return change_access_key
-
-
-def _checking_deletion(delete: Handler, conflict: Callable[[Any], str]) -> Handler:
-    def check_and_delete(request: Any) -> Any:
-        reason = conflict(request)
-        return iam.error_response(409, "DeleteConflict", reason) if reason else delete(request)
-
-    return check_and_delete
+def _delete(delete: Function, conflict: Callable[[Any], str], request: Any) -> Any:
+    reason = conflict(request)
+    return iam.error_response(409, "DeleteConflict", reason) if reason else delete(request)
 
 
 def _group_conflict(request: Any) -> str:
-    name = _parameter(request, "GroupName")
+    name = parameter(request, "GroupName", "")
     group = iam.groups.get(name, {})
-    return (
-        MEMBERS if group.get("Users") else _policy_conflict(group.get("AttachedPolicies"), iam.group_policies.get(name))
-    )
+    attached, inline = group.get("AttachedPolicies"), iam.group_policies.get(name)
+    return MEMBERS if group.get("Users") else _policy_conflict(attached, inline)
 
 
 def _user_conflict(request: Any) -> str:
-    name = _parameter(request, "UserName")
+    name = parameter(request, "UserName", "")
     is_member = any(name in group["Users"] for group in iam.groups.values())
     attached = iam.users.get(name, {}).get("AttachedPolicies")
     return MEMBERS if is_member else _policy_conflict(attached, iam.user_policies.get(name))
@@ -142,79 +91,25 @@ def _policy_conflict(attached: Any, inline: Any) -> str:
     return "Cannot delete entity, must delete policies first." if inline else ""
 
 
-def _managed_policy(original: dict[str, Any]) -> dict[str, Any]:
-    def create(logical_id: str, properties: Properties, stack: str) -> Any:
-        cloudformation.require_entities(properties)
-        return original["create"](logical_id, properties, stack)
-
-    def update(arn: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Any:
-        cloudformation.require_entities(new)
-        return original["update"](arn, old, new, stack, logical_id)
-
-    def delete(arn: str, properties: Properties) -> None:
-        names = {name for kind in ("Roles", "Users", "Groups") for name in properties.get(kind, [])}
-        for store in (iam.roles, iam.users, iam.groups):
-            if any(arn in entity["AttachedPolicies"] for name, entity in store.items() if name not in names):
-                raise ValueError("Cannot delete a policy attached to entities.")
-        original["delete"](arn, properties)
-
-    return original | {"create": create, "update": update, "delete": delete}
+def _check_entities(_id: str, properties: Properties) -> None:
+    cloudformation.require_entities(properties)
 
 
-def _role(original: dict[str, Any]) -> dict[str, Any]:
-    def delete(name: str, properties: Properties) -> None:
-        role = iam.roles.get(name, {})
-        inline = [policy["PolicyName"] for policy in properties.get("Policies", [])]
-        attached = _without(role.get("AttachedPolicies", []), properties.get("ManagedPolicyArns", []))
-        conflict = _policy_conflict(attached, _without(role.get("InlinePolicies", {}), inline))
-        if conflict:
-            raise ValueError(conflict)
-        original["delete"](name, properties)
-
-    return original | {"delete": delete}
+def _check_policy_deletion(arn: str, properties: Properties) -> None:
+    names = {name for kind in ("Roles", "Users", "Groups") for name in properties.get(kind, [])}
+    for store in (iam.roles, iam.users, iam.groups):
+        if any(arn in entity["AttachedPolicies"] for name, entity in store.items() if name not in names):
+            raise ValueError("Cannot delete a policy attached to entities.")
 
 
-def _create_group(logical_id: str, properties: Properties, stack: str) -> tuple[str, dict[str, str]]:
-    name = properties.get("GroupName") or f"{stack[:80]}-{logical_id[:30]}-{secrets.token_hex(6).upper()}"
-    _call("CreateGroup", GroupName=name, Path=properties.get("Path", "/"))
-    _change_policies(name, {}, properties)
-    return name, {"Arn": iam.groups[name]["Arn"]}
-
-
-def _update_group(name: str, old: Properties, new: Properties, _stack: str) -> tuple[str, dict[str, str]]:
-    path = new.get("Path", "/")
-    iam.groups[name] |= {"Path": path, "Arn": f"arn:aws:iam::{get_account_id()}:group{path}{name}"}
-    _change_policies(name, old, new)
-    return name, {"Arn": iam.groups[name]["Arn"]}
-
-
-def _delete_group(name: str, properties: Properties) -> None:
-    if name in iam.groups:
-        _change_policies(name, properties, {})
-        _call("DeleteGroup", GroupName=name)
-
-
-def _change_policies(name: str, old: Properties, new: Properties) -> None:
-    """Change only the policies in the template; others stay attached."""
-    before, after = (properties.get("ManagedPolicyArns", []) for properties in (old, new))
-    for arn in _without(before, after):
-        if arn in iam.groups[name]["AttachedPolicies"]:
-            _call("DetachGroupPolicy", GroupName=name, PolicyArn=arn)
-    for arn in _without(after, before):
-        _call("AttachGroupPolicy", GroupName=name, PolicyArn=arn)
-    documents = {policy["PolicyName"]: policy["PolicyDocument"] for policy in new.get("Policies", [])}
-    for policy in _without([policy["PolicyName"] for policy in old.get("Policies", [])], documents):
-        _call("DeleteGroupPolicy", GroupName=name, PolicyName=policy)
-    for policy, document in documents.items():
-        _call("PutGroupPolicy", GroupName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+def _check_role_deletion(name: str, properties: Properties) -> None:
+    role = iam.roles.get(name, {})
+    inline = [policy["PolicyName"] for policy in properties.get("Policies", [])]
+    attached = _without(role.get("AttachedPolicies", []), properties.get("ManagedPolicyArns", []))
+    conflict = _policy_conflict(attached, _without(role.get("InlinePolicies", {}), inline))
+    if conflict:
+        raise ValueError(conflict)
 
 
 def _without(items: Iterable[str], others: Iterable[str]) -> list[str]:
     return [item for item in items if item not in others]
-
-
-def _call(operation: str, **parameters: Any) -> None:
-    status, _, body = iam.operations[operation](parameters)
-    if status >= 300:
-        message = re.search("<Message>(.*?)</Message>", body.decode())
-        raise ValueError(message[1] if message else body.decode())

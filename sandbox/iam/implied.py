@@ -5,22 +5,39 @@ service; templates by URL; sources of copies; keys that do not exist in a bucket
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..process import ACCOUNT
+from ..ministack import s3
+from ..ministack.requests import get_region, request_scope
+from ..process import ACCOUNT, REGION
 from . import ec2_resources, policies
 from .operations import Operation
-from .policy import Permission
+from .policy import Context, Permission
 
+# The property with the customer managed key of a resource type.
+KEY_PROPERTIES = {
+    "AWS::DynamoDB::Table": "SSESpecification KMSMasterKeyId",
+    "AWS::S3::Bucket": (
+        "BucketEncryption ServerSideEncryptionConfiguration ServerSideEncryptionByDefault KMSMasterKeyID"
+    ),
+    "AWS::SNS::Topic": "KmsMasterKeyId",
+    "AWS::SQS::Queue": "KmsMasterKeyId",
+    "AWS::SecretsManager::Secret": "KmsKeyId",
+}
+# The keys of the resources that templates created, by Region, type, and name or ARN.
+KEYS: dict[tuple[str, str, str], str] = {}
+DECRYPT = "kms:Decrypt"
+WRITE = (DECRYPT, "kms:GenerateDataKey")
+QUEUE_KEY_USES = {"sqs:SendMessage": WRITE, "sqs:ReceiveMessage": (DECRYPT,)}
 S3_READS = ("GetObject", "GetObjectVersion")
 # Services that receive a role are named after the service that is called, except these.
 PASSED_TO = {"ec2": "vpc-flow-logs"}
 
 
-def permissions(operation: Operation, action: str) -> Iterator[Permission]:
-    """Yield the permissions that an operation implies."""
+def permissions(operation: Operation, action: str, resource: str) -> Iterator[Permission]:
+    """Yield the permissions that an action on a resource implies."""
     if action != "sts:AssumeRole":
         yield from _pass_role(operation)
     match operation.service:
@@ -33,15 +50,17 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
         case "s3":
             yield from _s3(operation, action)
         case "sns" if action == "sns:Publish":
-            yield from topic_key(operation.get("TopicArn") or operation.get("TargetArn"), via="sns")
-        case "sqs":
-            yield from _queue_key(operation, action)
+            yield from topic_key(resource, via="sns")
+        case "sqs" if action in QUEUE_KEY_USES:
+            yield from queue_key(resource, QUEUE_KEY_USES[action])
         case "secretsmanager" if action == "secretsmanager:GetSecretValue":
-            yield from _secret_key(operation)
+            yield from _use("AWS::SecretsManager::Secret", resource, operation.region, [DECRYPT], "secretsmanager")
         case "cloudformation":
             yield from _template(operation)
         case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):
-            yield from _table_key(operation)
+            # DynamoDB developer guide, "Encryption at rest"
+            table = resource.rpartition("/")[2]
+            yield from _use("AWS::DynamoDB::Table", table, operation.region, [DECRYPT], "dynamodb")
         case "cloudfront":
             for arn in set(re.findall("<LambdaFunctionARN>(.*?)<", operation.body)):
                 for name in ("lambda:GetFunction", "lambda:EnableReplication*"):
@@ -66,75 +85,57 @@ def _s3(operation: Operation, action: str) -> Iterator[Permission]:
             if operation.get(parameter):
                 yield Permission(f"s3:{extra}", f"arn:aws:s3:::{bucket}/{key}", {}, f"{parameter} of {operation.name}")
     if name in S3_READS:
-        yield from object_key(bucket, key, "kms:Decrypt")
-        if not operation.get("VersionId") and not policies.has_object(bucket, key):
+        yield from object_key(bucket, key, DECRYPT)
+        if not operation.get("VersionId") and key not in s3.buckets.get(bucket, {}).get("objects", {key: None}):
             # Otherwise, S3 does not reveal that the key does not exist.
             yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {}, "a key that does not exist")
     if name == "PutObject":
         yield from object_key(bucket, key, "kms:GenerateDataKey")
         if operation.name in ("UploadPart", "UploadPartCopy", "CompleteMultipartUpload"):
-            yield from object_key(bucket, key, "kms:Decrypt")
+            yield from object_key(bucket, key, DECRYPT)
 
 
 def read(bucket: str, key: str, cause: str) -> Iterator[Permission]:
     """Yield the permissions to read an object."""
     yield Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", {}, cause)
-    yield from object_key(bucket, key, "kms:Decrypt")
+    yield from object_key(bucket, key, DECRYPT)
+
+
+def remember_key(kind: str, physical_id: str, properties: dict[str, Any]) -> None:
+    """Store the customer managed key among the properties of a resource."""
+    value: Any = properties if kind in KEY_PROPERTIES else {}
+    for name in KEY_PROPERTIES.get(kind, "").split():
+        value = (value[0] if isinstance(value, list) else value).get(name, {})
+    name = physical_id.rsplit("/", 1)[-1] if physical_id.startswith("http") else physical_id
+    KEYS[get_region(), kind, name] = value or ""
 
 
 def object_key(bucket: str, key: str, action: str) -> Iterator[Permission]:
     """Yield the permission to use the customer managed key of a bucket."""
-    arn = policies.bucket_key(bucket)
-    if arn:
-        context = {"kms:ViaService": f"s3.{_region(arn)}.amazonaws.com"}
-        context["kms:EncryptionContext:aws:s3:arn"] = f"arn:aws:s3:::{bucket}/{key}"
-        yield Permission(action, arn, context, f"the key of bucket {bucket}")
+    region = next((region for region, kind, name in KEYS if (kind, name) == ("AWS::S3::Bucket", bucket)), REGION)
+    context = {"kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}/{key}"}
+    yield from _use("AWS::S3::Bucket", bucket, region, [action], "s3", context)
 
 
 def topic_key(topic: str, via: str = "") -> Iterator[Permission]:
     """Yield the permissions to use the customer managed key of a topic."""
-    declared = policies.properties(_region(topic), "AWS::SNS::Topic", topic) if topic else {}
-    arn = policies.key_arn(declared.get("KmsMasterKeyId", ""), _region(topic)) if declared else ""
-    context = {"kms:ViaService": f"{via}.{_region(arn)}.amazonaws.com"} if arn and via else {}
-    for action in ("kms:Decrypt", "kms:GenerateDataKey") if arn else ():
-        yield Permission(action, arn, context, f"the key of topic {topic.rsplit(':', 1)[-1]}")
+    yield from _use("AWS::SNS::Topic", topic, get_region(), WRITE, via)
 
 
-def queue_key(url: str, region: str, actions: tuple[str, ...]) -> Iterator[Permission]:
+def queue_key(queue: str, actions: Iterable[str] = WRITE) -> Iterator[Permission]:
     """Yield the permissions to use the customer managed key of a queue."""
-    name = url.rsplit("/", 1)[-1]
-    keys = [
-        declared.get("KmsMasterKeyId", "")
-        for (place, kind, queue), declared in policies.PROPERTIES.items()
-        if (place, kind, queue.rsplit("/", 1)[-1]) == (region, "AWS::SQS::Queue", name)
-    ]
-    arn = policies.key_arn(keys[0], region) if keys else ""
-    for action in actions if arn else ():
-        yield Permission(action, arn, {"kms:ViaService": f"sqs.{region}.amazonaws.com"}, f"the key of queue {name}")
+    yield from _use("AWS::SQS::Queue", queue.rsplit(":", 1)[-1], get_region(), actions, "sqs")
 
 
-def _queue_key(operation: Operation, action: str) -> Iterator[Permission]:
-    uses = {"sqs:SendMessage": ("kms:Decrypt", "kms:GenerateDataKey"), "sqs:ReceiveMessage": ("kms:Decrypt",)}
-    yield from queue_key(operation.get("QueueUrl"), operation.region, uses.get(action, ()))
-
-
-def _secret_key(operation: Operation) -> Iterator[Permission]:
-    arn = existing_arn("secretsmanager", operation.get("SecretId"), operation.region)
-    declared = policies.properties(operation.region, "AWS::SecretsManager::Secret", arn)
-    key = policies.key_arn(declared.get("KmsKeyId", ""), operation.region)
-    if key:
-        context = {"kms:ViaService": f"secretsmanager.{operation.region}.amazonaws.com"}
-        yield Permission("kms:Decrypt", key, context, "the key of the secret")
-
-
-def _table_key(operation: Operation) -> Iterator[Permission]:
-    """Yield the permission to use the customer managed key of a table; see the guide, "Encryption at rest"."""
-    table = operation.get("TableName").rpartition("/")[2] or operation.get("TableName")
-    declared = policies.properties(operation.region, "AWS::DynamoDB::Table", table)
-    key = policies.key_arn(declared.get("SSESpecification", {}).get("KMSMasterKeyId", ""), operation.region)
-    if key:
-        context = {"kms:ViaService": f"dynamodb.{operation.region}.amazonaws.com"}
-        yield Permission("kms:Decrypt", key, context, f"the key of table {table}")
+def _use(
+    kind: str, name: str, region: str, actions: Iterable[str], via: str, context: Context | None = None
+) -> Iterator[Permission]:
+    """Yield the permissions to use the customer managed key of a resource that a template created."""
+    with request_scope(ACCOUNT, region):
+        key = policies.key_arn(KEYS.get((region, kind, name), ""))
+    service = {"kms:ViaService": f"{via}.{key.split(':')[3]}.amazonaws.com"} if key and via else {}
+    for action in actions if key else ():
+        yield Permission(action, key, {**service, **(context or {})}, f"the key of {name.rsplit(':', 1)[-1]}")
 
 
 def _template(operation: Operation) -> Iterator[Permission]:
@@ -150,23 +151,7 @@ def write(bucket: str, key: str, cause: str) -> Iterator[Permission]:
     """Yield the permissions to write an object in parts."""
     yield Permission("s3:PutObject", f"arn:aws:s3:::{bucket}/{key}", {}, cause)
     yield from object_key(bucket, key, "kms:GenerateDataKey")
-    yield from object_key(bucket, key, "kms:Decrypt")
-
-
-def existing_arn(service: str, arn: str, region: str) -> str:
-    """Return the ARN that the service has stored for a name, or for an ARN that is built from one."""
-    match service:
-        case "cloudformation":
-            is_id = arn.startswith("arn:") and not arn.endswith("/*")
-            return arn if is_id else policies.stack_arn(arn.split("/")[1] if "/" in arn else arn, region)
-        case "secretsmanager":
-            return policies.secret_arn(arn.partition(":secret:")[2] or arn, region)
-        case "iam":
-            return policies.entity_arn(arn)
-        case "autoscaling":
-            return ec2_resources.group_arn(arn, region)
-        case _:
-            return policies.key_arn(arn.rpartition(":key/")[2], region) or arn
+    yield from object_key(bucket, key, DECRYPT)
 
 
 def dynamodb_context(operation: Operation) -> dict[str, str | list[str]]:
@@ -174,7 +159,3 @@ def dynamodb_context(operation: Operation) -> dict[str, str | list[str]]:
     key: dict[str, Any] = operation.parameters.get("Key") or {}
     leading = [str(value) for attribute in list(key.values())[:1] for value in attribute.values()]
     return {"dynamodb:LeadingKeys": leading} if leading else {}
-
-
-def _region(arn: str) -> str:
-    return arn.split(":")[3] if arn.startswith("arn:") else ""

@@ -10,11 +10,10 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 
 import botocore.session
 from botocore.exceptions import UnknownServiceError
-from botocore.model import OperationModel, ServiceModel, StructureShape
+from botocore.model import OperationModel, StructureShape
 
 from ..ministack.requests import service_patterns
 
-CREDENTIAL = re.compile(r"(?P<key>[^/=]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 CONTROL_PREFIX = "/_"  # of paths with which MiniStack is controlled, such as /_ministack/reset
@@ -28,7 +27,7 @@ SESSION = botocore.session.Session()
 class Operation:
     """An operation that a request calls.
 
-    service: the prefix of its actions in policies. path: URL path of a REST operation. target: of the JSON protocol.
+    service: the prefix of its actions in policies. path: URL path of a REST operation.
     """
 
     service: str
@@ -46,8 +45,9 @@ class Operation:
         return value if isinstance(value, str) else ""
 
     def values(self, name: str) -> list[str]:
-        """Return all values of a parameter, including those in lists and structures."""
-        return list(dict.fromkeys(_values(self.parameters, name)))
+        """Return the text of a parameter, or else all its values in lists and structures."""
+        own = self.get(name)
+        return [own] if own else list(dict.fromkeys(_values(self.parameters, name)))
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -66,43 +66,39 @@ class _Route:
 
     name: str
     path: re.Pattern[str]
-    query: Mapping[str, str]  # required parameters; with an empty value, any
-    required: frozenset[str]  # query parameters and headers
+    query: Mapping[str, str]  # of the URL, such as `policy`; with an empty value, any
+    required: frozenset[str]  # all query parameters and headers
     model: OperationModel
 
     @property
     def rank(self) -> tuple[int, int]:
         """Prefer the operation that requires more, then the longer literal path."""
-        return len(self.query) + len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
+        return len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
 
 
-def parse(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Operation] | None:
-    """Return the access key and the operation of a signed request, or None for an unsigned one.
+def parse(
+    signing_name: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Operation:
+    """Return the operation of a request; `signing_name` is that of the service in its signature.
 
     A request that MiniStack could read in another way has an operation without a name, which is denied.
     """
-    presigned = dict(parse_qsl(query)).get("X-Amz-Credential", "")
-    credential = CREDENTIAL.search(headers.get("authorization", "")) or CREDENTIAL.search(presigned)
-    if not credential:
-        return None
-    service, region = PREFIXES.get(credential["service"], credential["service"]), credential["region"]
-    access_key = credential["key"].rpartition("Credential=")[2]
-    target = headers.get("x-amz-target", "")
+    service, target = PREFIXES.get(signing_name, signing_name), headers.get("x-amz-target", "")
     unknown = Operation(service, "", region, method=method, path=path)
     if unquote(path).startswith(CONTROL_PREFIX) or ((target or service in QUERY_SERVICES) and path != "/"):
-        return access_key, unknown
+        return unknown
     if target:
         # MiniStack selects the service by the target, and some services then read a form.
-        if credential["service"] not in _services_of(target) or service in FORM_SERVICES:
-            return access_key, unknown
-        return access_key, Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
+        if signing_name not in _services_of(target) or service in FORM_SERVICES:
+            return unknown
+        return Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
     if service in QUERY_SERVICES:
         pairs = parse_qsl(f"{query}&{body.decode(errors='replace')}", keep_blank_values=True)
         form = dict(pairs)
         if len(form) < len(pairs):  # MiniStack would use the first of two values, or that of the body
-            return access_key, unknown
-        return access_key, Operation(service, form.pop("Action", ""), region, form)
-    return access_key, _rest(service, region, method, path, query, headers, body)
+            return unknown
+        return Operation(service, form.pop("Action", ""), region, form)
+    return _rest(service, region, method, path, query, headers, body)
 
 
 def _services_of(target: str) -> list[str]:
@@ -132,12 +128,15 @@ def _rest(
         and all(name in values and value in ("", values[name][0]) for name, value in route.query.items())
         and all(name in values or name in headers for name in route.required)
     ]
+    unknown = Operation(service, "", region, method=method, path=path)
     if not matches:
-        return Operation(service, "", region, method=method, path=path)
+        return unknown
     route, match = max(matches, key=lambda found: found[0].rank)
+    if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order
+        return unknown
     parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
-        return Operation(service, "", region, method=method, path=path)  # MiniStack reads it as a slash
+        return unknown  # MiniStack reads it as a slash
     shape = route.model.input_shape
     for member, member_shape in (shape.members if shape else {}).items():
         location = member_shape.serialization
@@ -153,26 +152,21 @@ def _rest(
 
 
 @cache
-def model(service: str) -> ServiceModel | None:
-    """Return botocore's model of a service, if it knows the name."""
-    try:
-        return SESSION.get_service_model(service)
-    except UnknownServiceError:
-        return None
-
-
-@cache
 def _routes(service: str) -> dict[str, list[_Route]]:
     """Return the routes of a service's REST operations by method."""
     routes: dict[str, list[_Route]] = {}
-    found = model(service)
-    for name in found.operation_names if found else []:
-        operation = found.operation_model(name)  # type: ignore[union-attr]
+    try:
+        model = SESSION.get_service_model(service)
+    except UnknownServiceError:
+        return routes
+    for name in model.operation_names:
+        operation = model.operation_model(name)
         path, _, query = operation.http["requestUri"].partition("?")
         required = _required(operation.input_shape) if operation.input_shape else frozenset()
         constants = {key: value for key, value in parse_qsl(query, keep_blank_values=True) if key != "x-id"}
         pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(path))
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
+        required |= constants.keys()
         route = _Route(name, re.compile(pattern.rstrip("/") + "/?"), constants, required, operation)
         routes.setdefault(operation.http["method"], []).append(route)
     return routes

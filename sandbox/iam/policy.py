@@ -18,6 +18,7 @@ Document = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]  # condition keys and their values; a list for a multivalued key
 
+IDENTITY, BOUNDARY, RESOURCE = "identity-based policy", "permissions boundary", "resource-based policy"
 USER_VARIABLE = re.compile(r"\$\{(aws:userid|aws:username)\}")
 SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
@@ -63,9 +64,9 @@ class Request:
         return is_key or self.action == "sts:AssumeRole"
 
     @property
-    def account(self) -> str:
-        """The account of the principal; empty for a service."""
-        return "" if self.by_service else self.principal.split(":")[4]
+    def account_names(self) -> set[str]:
+        """The names of the principal's account in policies; none for a service."""
+        return set() if self.by_service else {self.principal.split(":")[4], f"{self.principal.rpartition(':')[0]}:root"}
 
 
 def evaluate(
@@ -80,12 +81,21 @@ def evaluate(
     A service needs a resource policy. A role or user needs an identity policy, or a resource policy with it as the
     principal. For KMS keys and sts:AssumeRole, the resource policy must have it or its account as a principal.
     """
+    return decide(request, identity_policies, resource_policy, boundary)[0]
+
+
+def decide(
+    request: Request, identity_policies: Iterable[Document], resource_policy: Document | None, boundary: Document | None
+) -> tuple[Decision, str]:
+    """Evaluate a request, and return also the kind of policy that denies it, or does not allow it."""
     identity = [s for document in identity_policies for s in applicable_statements(document, request)]
     limits = list(applicable_statements(boundary, request)) if boundary is not None else []
     resource = list(applicable_statements(resource_policy, request)) if resource_policy is not None else []
     addressed = [(s, match) for s in resource if (match := _principal_match(s, request))]
-    if any(s["Effect"] == "Deny" for s in [*identity, *limits, *(s for s, _ in addressed)]):
-        return Decision.EXPLICITLY_DENIED
+    kinds = {IDENTITY: identity, BOUNDARY: limits, RESOURCE: [s for s, _ in addressed]}
+    for kind, statements in kinds.items():
+        if any(s["Effect"] == "Deny" for s in statements):
+            return Decision.EXPLICITLY_DENIED, kind
     by_name = any(match == "principal" for _, match in addressed)
     by_account = any(match == "account" for _, match in addressed)
     if request.by_service:
@@ -94,8 +104,12 @@ def evaluate(
         allowed = by_name or (by_account and bool(identity))
     else:
         allowed = by_name or bool(identity)
-    within_boundary = boundary is None or bool(limits)
-    return Decision.ALLOWED if allowed and within_boundary else Decision.IMPLICITLY_DENIED
+    if not allowed:
+        missing = request.by_service or (request.needs_resource_policy and identity)
+        return Decision.IMPLICITLY_DENIED, RESOURCE if missing else IDENTITY
+    if boundary is not None and not limits:
+        return Decision.IMPLICITLY_DENIED, BOUNDARY
+    return Decision.ALLOWED, ""
 
 
 def applicable_statements(document: Document | None, request: Request) -> Iterator[Statement]:
@@ -152,26 +166,12 @@ def _principal_match(statement: Statement, request: Request) -> str:
     """Return how a statement of a resource policy names the principal: ``principal``, ``account`` or empty."""
     if "NotPrincipal" in statement:
         raise UnsupportedPolicyError("NotPrincipal")
-    principals = statement["Principal"]
-    if principals == "*":
+    principals = {"AWS": "*"} if statement["Principal"] == "*" else statement["Principal"]
+    unsupported = principals.keys() - {"AWS", "Service", "Federated", "CanonicalUser"}
+    if unsupported:
+        raise UnsupportedPolicyError(f"principal type {unsupported.pop()}")
+    names = {name for values in principals.values() for name in as_list(values)}
+    if request.principal in names or "*" in as_list(principals.get("AWS")):
         return "principal"
-    matches = {_one_principal(kind, v, request) for kind, values in principals.items() for v in as_list(values)}
-    return next((match for match in ("principal", "account") if match in matches), "")
-
-
-def _one_principal(kind: str, value: str, request: Request) -> str:
-    match kind:
-        case "AWS" if value == "*":
-            return "principal"
-        case "AWS" if not request.by_service and value in (request.account, _root(request)):
-            # A deny of the account applies to every principal in it.
-            return "account"
-        case "AWS" | "Service" | "Federated" | "CanonicalUser":
-            return "principal" if value == request.principal else ""
-        case _:
-            raise UnsupportedPolicyError(f"principal type {kind}")
-
-
-def _root(request: Request) -> str:
-    partition = request.principal.split(":")[1]
-    return f"arn:{partition}:iam::{request.account}:root"
+    # A deny of the account applies to every principal in it.
+    return "account" if names & request.account_names else ""

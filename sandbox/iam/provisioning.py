@@ -14,11 +14,13 @@ from ..cloudformation.schemas import schema
 from ..ministack import cloudformation
 from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import policies
+from . import implied, policies
 from .actions import has_action, resource_format
 from .authorization import CALLER, AccessDeniedError, is_allowed, require
 from .policy import Permission
 
+Function = Callable[..., Any]
+Properties = dict[str, Any]
 # Properties with a role, the services that assume it, and the actions that create the resource.
 ASSUMED = {
     "AWS::ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com", "apigateway:UpdateRestApiPolicy"),
@@ -45,8 +47,6 @@ TARGETS = {
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
-
-
 # Actions on roles, users and groups among the properties of a policy, and on the groups of a user.
 ENTITIES = re.compile(
     "iam:(?:Attach|Detach|Put|Delete|Get)(Role|User|Group)Policy|iam:(?:Add|Remove)User(?:To|From)(Group)"
@@ -54,59 +54,62 @@ ENTITIES = re.compile(
 
 
 def install() -> None:
-    """Check permissions before each creation, update and deletion, and keep the properties of resources."""
-    cloudformation.provision_resource.wrap(_checking_creation)
-    cloudformation.update_resource.wrap(_checking_update)
-    cloudformation.delete_resource.wrap(_checking_deletion)
-    cloudformation.invoke_custom_resource.wrap(_checking_invocation)
+    """Check permissions before each creation, update and deletion, and remember the keys of resources."""
+    cloudformation.provision_resource.extend(_provision_resource)
+    cloudformation.update_resource.extend(_update_resource)
+    cloudformation.delete_resource.extend(_delete_resource)
+    cloudformation.invoke_custom_resource.extend(_invoke_custom_resource)
 
 
-def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
-    def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        _require(
-            "create", kind, _given_name(kind, properties) or f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack
-        )
-        created = provision(kind, logical_id, properties, stack)
-        policies.PROPERTIES[get_region(), kind, created[0]] = properties
-        return created
-
-    return provision_resource
+def _provision_resource(provision: Function, kind: str, logical_id: str, properties: Properties, stack: str) -> Any:
+    name = _given_name(kind, properties) or f"{stack}-{logical_id}-XXXXXXXXXXXX"
+    _require("create", kind, name, properties, stack)
+    created = provision(kind, logical_id, properties, stack)
+    implied.remember_key(kind, created[0], properties)
+    return created
 
 
-def _given_name(kind: str, properties: dict[str, Any]) -> str:
+def _given_name(kind: str, properties: Properties) -> str:
     """Return the name in the template; empty if CloudFormation generates it."""
     identifiers = schema(kind).get("primaryIdentifier", ())
     name = properties.get(identifiers[0].split("/")[-1]) if len(identifiers) == 1 else None
     return name if isinstance(name, str) else ""
 
 
-def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:
-    def update_resource(kind: str, physical_id: str, old: Any, new: Any, stack: str, *more: Any) -> Any:
-        if old != new:
-            _require("update", kind, physical_id, new, stack)
-        updated = update(kind, physical_id, old, new, stack, *more)
-        policies.PROPERTIES[get_region(), kind, updated[0]] = new
-        return updated
+def _update_resource(
+    update: Function, kind: str, physical_id: str, old: Properties, new: Properties, stack: str, *more: Any
+) -> Any:
+    if old != new:
+        _require("update", kind, physical_id, new, stack)
+    updated = update(kind, physical_id, old, new, stack, *more)
+    implied.remember_key(kind, updated[0], new)
+    return updated
 
-    return update_resource
+
+def _delete_resource(
+    delete: Function, kind: str, physical_id: str, properties: Properties, stack: str, logical_id: str
+) -> None:
+    _require("delete", kind, physical_id, properties, stack)
+    delete(kind, physical_id, properties, stack, logical_id)
 
 
-def _checking_deletion(delete: Callable[..., Any]) -> Callable[..., Any]:
-    def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
-        _require("delete", kind, physical_id, properties, stack)
-        delete(kind, physical_id, properties, stack, logical_id)
-
-    return delete_resource
+def _invoke_custom_resource(
+    invoke: Function, request_type: str, logical_id: str, properties: Properties, stack: str, *more: Any, **options: Any
+) -> Any:
+    principal, token = _principal(stack), properties.get("ServiceToken", "")
+    if principal:
+        try:
+            require(principal, Permission("lambda:InvokeFunction", token, {}, f"custom resource {logical_id}"))
+        except AccessDeniedError as error:
+            raise RuntimeError(str(error)) from error
+    return invoke(request_type, logical_id, properties, stack, *more, **options)
 
 
 def _principal(stack: str) -> str:
-    record: dict[str, Any] = next(
-        (s for s in cloudformation.stacks.values() if stack in (s["StackName"], s.get("StackId"))), {}
-    )
-    return record.get("RoleARN") or CALLER.get()
+    return (cloudformation.find_stack(stack) or {}).get("RoleARN") or CALLER.get()
 
 
-def _require(operation: str, kind: str, name: str, properties: dict[str, Any], stack: str) -> None:
+def _require(operation: str, kind: str, name: str, properties: Properties, stack: str) -> None:
     """Raise an error if CloudFormation or the service of the resource lacks a permission."""
     principal = _principal(stack)
     try:
@@ -124,7 +127,7 @@ def _require(operation: str, kind: str, name: str, properties: dict[str, Any], s
             _require_state_machine_role(properties)
 
 
-def _require_state_machine_role(properties: dict[str, Any]) -> None:
+def _require_state_machine_role(properties: Properties) -> None:
     """Raise an error if the role of a state machine cannot write its logs, or wait for another state machine."""
     role = properties["RoleArn"]
     rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{MANAGED_RULE}"
@@ -140,7 +143,7 @@ def _require_state_machine_role(properties: dict[str, Any]) -> None:
         raise ValueError(f"'{role}' is not authorized to create managed-rule.")
 
 
-def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:
+def _permissions(operation: str, kind: str, name: str, properties: Properties) -> Iterator[Permission]:
     cause = f"{operation} {kind}"
     absent = schema(kind).get("properties", {}).keys() - properties.keys()
     for action in _actions(kind, operation):
@@ -162,17 +165,17 @@ def _actions(kind: str, operation: str) -> list[str]:
     return [a for a in actions if a.split(":")[0] == own and has_action(a)]
 
 
-def _resources(action: str, kind: str, name: str, properties: dict[str, Any]) -> list[str]:
+def _resources(action: str, kind: str, name: str, properties: Properties) -> list[str]:
     """Return the ARNs that an action applies to."""
     entity = ENTITIES.fullmatch(action)
     if not entity or kind == f"AWS::IAM::{entity[1]}":
         return [_resource(action, kind, name, properties)]
     entity_kind = entity[1] or entity[2]
     prefix = f"arn:aws:iam::{ACCOUNT}:{entity_kind.lower()}"
-    return [policies.entity_arn(f"{prefix}/{named}") for named in properties.get(f"{entity_kind}s", [])]
+    return [policies.existing_arn(f"{prefix}/{named}") for named in properties.get(f"{entity_kind}s", [])]
 
 
-def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> str:
+def _resource(action: str, kind: str, name: str, properties: Properties) -> str:
     """Return the ARN of the resource, or of the one whose policy or subscription it is."""
     target = properties.get(TARGETS.get(kind, ""), name)
     text = str(target[0] if isinstance(target, list) else target)
@@ -183,18 +186,3 @@ def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> 
     for variable, value in (("Partition", "aws"), ("Region", get_region()), ("Account", ACCOUNT)):
         template = template.replace(f"${{{variable}}}", value)
     return template.replace(".*", text) or "*"
-
-
-def _checking_invocation(invoke: Callable[..., Any]) -> Callable[..., Any]:
-    def invoke_custom_resource(
-        request_type: str, logical_id: str, properties: Any, stack: str, *arguments: Any, **options: Any
-    ) -> Any:
-        principal, token = _principal(stack), properties.get("ServiceToken", "")
-        if principal:
-            try:
-                require(principal, Permission("lambda:InvokeFunction", token, {}, f"custom resource {logical_id}"))
-            except AccessDeniedError as error:
-                raise RuntimeError(str(error)) from error
-        return invoke(request_type, logical_id, properties, stack, *arguments, **options)
-
-    return invoke_custom_resource

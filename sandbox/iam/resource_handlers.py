@@ -5,6 +5,7 @@ which policies contain. The generated name of an SSM parameter contains slashes,
 """
 
 import secrets
+from functools import partial
 from typing import Any
 
 from ..ministack import iam
@@ -18,24 +19,18 @@ def install() -> None:
     """Extend MiniStack's handlers."""
     add_steps("AWS::IAM::Role", apply=_store_boundary)
     secret, parameter = resource_handlers["AWS::SecretsManager::Secret"], resource_handlers["AWS::SSM::Parameter"]
+    resource_handlers["AWS::SSM::Parameter"] = parameter | {"create": partial(_create_parameter, parameter["create"])}
+    resource_handlers["AWS::SecretsManager::Secret"] = secret | {
+        "create": lambda *arguments: _with_arn(secret["create"](*arguments)),
+        "update": lambda arn, *arguments: _with_arn(secret["update"](_name(arn), *arguments)),
+        "delete": lambda arn, properties: secret["delete"](_name(arn), properties),
+    }
 
-    def create_parameter(logical_id: str, properties: Properties, stack: str) -> Created:
-        name = {"Name": f"CFN-{logical_id}-{secrets.token_hex(6)}"}
-        created: Created = parameter["create"](logical_id, name | properties, stack)
-        return created
 
-    def create_secret(logical_id: str, properties: Properties, stack: str) -> Created:
-        return _with_arn(secret["create"](logical_id, properties, stack))
-
-    def update_secret(arn: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-        return _with_arn(secret["update"](_name(arn), old, new, stack, logical_id))
-
-    def delete_secret(arn: str, properties: Properties) -> None:
-        secret["delete"](_name(arn), properties)
-
-    resource_handlers["AWS::SSM::Parameter"] = parameter | {"create": create_parameter}
-    replaced = {"create": create_secret, "update": update_secret, "delete": delete_secret}
-    resource_handlers["AWS::SecretsManager::Secret"] = secret | replaced
+def _create_parameter(create: Any, logical_id: str, properties: Properties, stack: str) -> Created:
+    name = {"Name": f"CFN-{logical_id}-{secrets.token_hex(6)}"}
+    created: Created = create(logical_id, name | properties, stack)
+    return created
 
 
 def _store_boundary(name: str, properties: Properties) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ..ministack import apigateway, cloudwatch, lambda_functions, sns, stepfunctions
 from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import implied, policies
+from . import implied
 from .authorization import AccessDeniedError, is_allowed, require
 from .policy import Context, Permission
 
@@ -29,27 +29,24 @@ TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 def install() -> None:
     """Check the permissions of services before they act."""
-    sns.deliver_to_queue.wrap(_checking_queue)
-    sns.deliver_to_function.wrap(_checking_function)
-    cloudwatch.dispatch_alarm_actions.wrap(_checking_alarm)
-    lambda_functions.route_failure.wrap(_checking_destination)
-    lambda_functions.emit_logs.wrap(_checking_logs)
-    apigateway.invoke_function.wrap(_checking_integration)
-    stepfunctions.invoke_resource.wrap(_checking_task)
+    sns.deliver_to_queue.extend(_deliver_message)
+    sns.deliver_to_function.extend(_deliver_message)
+    cloudwatch.dispatch_alarm_actions.extend(_dispatch_alarm_actions)
+    lambda_functions.route_failure.extend(_route_failure)
+    lambda_functions.emit_logs.extend(_emit_logs)
+    apigateway.invoke_function.extend(_invoke_integration)
+    stepfunctions.invoke_resource.extend(_invoke_resource)
 
 
-def _checking_task(invoke: Function) -> Function:
-    def invoke_resource(resource: str, data: Any) -> Any:
-        if "lambda:invoke" in resource and ROLE.get():
-            name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
-            arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
-            try:
-                require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
-            except AccessDeniedError as error:
-                raise stepfunctions.ExecutionError("Lambda.AWSLambdaException", str(error)) from error
-        return invoke(resource, data)
-
-    return invoke_resource
+def _invoke_resource(invoke: Function, resource: str, data: Any) -> Any:
+    if "lambda:invoke" in resource and ROLE.get():
+        name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
+        arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
+        try:
+            require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
+        except AccessDeniedError as error:
+            raise stepfunctions.ExecutionError("Lambda.AWSLambdaException", str(error)) from error
+    return invoke(resource, data)
 
 
 def source(arn: str) -> Context:
@@ -60,11 +57,11 @@ def source(arn: str) -> Context:
 def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
     """Return whether a principal has the permissions to invoke, publish or send to a resource."""
     service = arn.split(":")[2]
-    keys = {
-        "sns": lambda: implied.topic_key(arn),
-        "sqs": lambda: implied.queue_key(arn.rsplit(":", 1)[-1], get_region(), ("kms:Decrypt", "kms:GenerateDataKey")),
-    }
-    permissions = [Permission(SERVICE_ACTIONS[service], arn, context, cause), *keys.get(service, lambda: iter(()))()]
+    permissions = [Permission(SERVICE_ACTIONS[service], arn, context, cause)]
+    if service == "sns":
+        permissions += implied.topic_key(arn)
+    elif service == "sqs":
+        permissions += implied.queue_key(arn)
     return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
 
 
@@ -104,73 +101,50 @@ def may_send_dead_letter(target: dict[str, Any], rule: str) -> bool:
     return deliver(sender, queue, context, cause)
 
 
-def _checking_queue(deliver_to: Function) -> Function:
-    def deliver_to_queue(queue: str, *arguments: Any, topic_arn: str, **options: Any) -> None:
-        if deliver("sns.amazonaws.com", queue, source(topic_arn), "a subscription"):
-            deliver_to(queue, *arguments, topic_arn=topic_arn, **options)
-
-    return deliver_to_queue
+def _deliver_message(deliver_to: Function, endpoint: str, envelope: str, *arguments: Any, **options: Any) -> None:
+    topic = options.get("topic_arn") or arguments[0]
+    if deliver("sns.amazonaws.com", endpoint, source(topic), "a subscription"):
+        deliver_to(endpoint, envelope, *arguments, **options)
 
 
-def _checking_function(deliver_to: Function) -> Function:
-    def deliver_to_function(function: str, envelope: str, topic: str, *arguments: Any) -> None:
-        if deliver("sns.amazonaws.com", function, source(topic), "a subscription"):
-            deliver_to(function, envelope, topic, *arguments)
-
-    return deliver_to_function
-
-
-def _checking_alarm(dispatch: Function) -> Function:
-    def dispatch_alarm_actions(alarm: dict[str, Any], *arguments: Any) -> None:
-        name = alarm.get("AlarmName", "")
-        context = source(f"arn:aws:cloudwatch:{get_region()}:{ACCOUNT}:alarm:{name}")
-        context = {**context, "aws:SourceOwner": ACCOUNT}  # the default policy of a topic requires it
-        permitted = {
-            kind: [
-                topic for topic in alarm.get(kind) or [] if deliver("cloudwatch.amazonaws.com", topic, context, name)
-            ]
-            for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
-        }
-        dispatch(alarm | permitted, *arguments)
-
-    return dispatch_alarm_actions
+def _dispatch_alarm_actions(dispatch: Function, alarm: dict[str, Any], *arguments: Any) -> None:
+    name = alarm.get("AlarmName", "")
+    context = source(f"arn:aws:cloudwatch:{get_region()}:{ACCOUNT}:alarm:{name}")
+    context = {**context, "aws:SourceOwner": ACCOUNT}  # the default policy of a topic requires it
+    permitted = {
+        kind: [topic for topic in alarm.get(kind) or [] if deliver("cloudwatch.amazonaws.com", topic, context, name)]
+        for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
+    }
+    dispatch(alarm | permitted, *arguments)
 
 
-def _checking_destination(route: Function) -> Function:
-    def route_failure(target: str, function: str, *arguments: Any) -> None:
-        if deliver(policies.function_role(function, get_region()), target, {}, f"the destination of {function}"):
-            route(target, function, *arguments)
-
-    return route_failure
+def _route_failure(route: Function, target: str, function: str, *arguments: Any) -> None:
+    _, configuration, _ = lambda_functions.find_function(function)
+    if deliver(configuration["Role"], target, {}, f"the destination of {function}"):
+        route(target, function, *arguments)
 
 
-def _checking_logs(emit: Function) -> Function:
-    def emit_logs(function: dict[str, Any], *arguments: Any, **options: Any) -> None:
-        configuration = function.get("config") or function
-        role, name = configuration.get("Role", ""), configuration.get("FunctionName", "")
-        group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
-        stream = f"arn:aws:logs:{get_region()}:{ACCOUNT}:log-group:{group}:log-stream:{name}"
-        if (configuration.get("TracingConfig") or {}).get("Mode") == "Active":
-            for action in TRACING:
-                is_allowed(role, action, "*", cause=f"traces of {name}")
-        actions = ("logs:CreateLogStream", "logs:PutLogEvents")
-        if all(is_allowed(role, action, stream, cause=f"logs of {name}") for action in actions):
-            emit(function, *arguments, **options)
-
-    return emit_logs
+def _emit_logs(emit: Function, function: dict[str, Any], *arguments: Any, **options: Any) -> None:
+    configuration = function.get("config") or function
+    role, name = configuration.get("Role", ""), configuration.get("FunctionName", "")
+    group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+    stream = f"arn:aws:logs:{get_region()}:{ACCOUNT}:log-group:{group}:log-stream:{name}"
+    if (configuration.get("TracingConfig") or {}).get("Mode") == "Active":
+        for action in TRACING:
+            is_allowed(role, action, "*", cause=f"traces of {name}")
+    actions = ("logs:CreateLogStream", "logs:PutLogEvents")
+    if all(is_allowed(role, action, stream, cause=f"logs of {name}") for action in actions):
+        emit(function, *arguments, **options)
 
 
-def _checking_integration(call: Function) -> Function:
-    async def call_function(function: str, event: Any, **scope: Any) -> Any:
-        request = event.get("requestContext", {}) if isinstance(event, dict) else {}
-        parts = (request.get(name, "*") for name in ("apiId", "stage", "httpMethod"))
-        path = f"{'/'.join(parts)}{request.get('resourcePath', '/*')}"
-        api = f"arn:aws:execute-api:{scope.get('region')}:{ACCOUNT}:{path}"
-        if deliver("apigateway.amazonaws.com", function, source(api), "an integration"):
-            return await call(function, event, **scope)
-        return None, "Internal server error"
-
-    return call_function
+async def _invoke_integration(invoke: Function, function: str, event: Any, **scope: Any) -> Any:
+    request = event.get("requestContext", {}) if isinstance(event, dict) else {}
+    parts = (request.get(name, "*") for name in ("apiId", "stage", "httpMethod"))
+    path = f"{'/'.join(parts)}{request.get('resourcePath', '/*')}"
+    api = f"arn:aws:execute-api:{scope.get('region')}:{ACCOUNT}:{path}"
+    if deliver("apigateway.amazonaws.com", function, source(api), "an integration"):
+        return await invoke(function, event, **scope)
+    return None, "Internal server error"
 
 
 def require_action(role: str, declared: dict[str, Any], artifacts: str) -> None:

@@ -5,62 +5,13 @@ Importing this package checks that the installed version has all of it. The rest
 these names or AWS's public APIs, so an upgrade changes this package only.
 """
 
-from . import (
-    apigateway,
-    athena,
-    autoscaling,
-    budgets,
-    cloudformation,
-    cloudfront,
-    cloudtrail,
-    cloudwatch,
-    dynamodb,
-    ec2,
-    eventbridge,
-    glue,
-    iam,
-    kms,
-    lambda_functions,
-    requests,
-    route53,
-    s3,
-    secretsmanager,
-    sns,
-    sqs,
-    ssm,
-    stepfunctions,
-    sts,
-    waf,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from .names import MissingNameError, check
 
-__all__ = [
-    "MissingNameError",
-    "apigateway",
-    "athena",
-    "autoscaling",
-    "budgets",
-    "cloudformation",
-    "cloudfront",
-    "cloudtrail",
-    "cloudwatch",
-    "dynamodb",
-    "ec2",
-    "eventbridge",
-    "glue",
-    "iam",
-    "kms",
-    "lambda_functions",
-    "requests",
-    "route53",
-    "s3",
-    "secretsmanager",
-    "sns",
-    "sqs",
-    "ssm",
-    "stepfunctions",
-    "sts",
-    "waf",
-]
+__all__ = ["MissingNameError"]
 
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)
 check()

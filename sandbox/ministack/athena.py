@@ -13,12 +13,12 @@ named_queries = need("services.athena._named_queries", "named queries of templat
 delete_named_query = need("services.athena._delete_named_query", "named queries of templates", "data")
 executions = need("services.athena._executions", "running queries")
 duckdb_types = need("services.athena._DUCKDB_TYPE_MAP", "the types of results")
-type_precision_scale = need("services.athena._type_precision_scale", "the types of results", "athena_type")
+text_of = need("services.athena._datum_text", "values in results", "value")
+table_references = need("services.athena._table_references", "tables that queries read", "query")
 start_query_execution = Replaceable("services.athena._start_query_execution", "settings of workgroups", "data")
 execute_query = Replaceable("services.athena._execute_query", "running queries", "query_id query database ddl catalog")
 get_table_metadata = Replaceable("services.athena._get_table_metadata", "metadata of missing tables", "data")
 list_table_metadata = Replaceable("services.athena._list_table_metadata", "metadata of missing databases", "data")
-get_query_results = Replaceable("services.athena._get_query_results", "pages of results", "data")
 
 
 def add_workgroup_type() -> None:

@@ -25,24 +25,18 @@ require_entities = need(
 parameter = need(f"{PACKAGE}.helpers._p", "parameters of requests", "params key default")
 xml_response = need(f"{PACKAGE}.helpers._xml", "responses", "status root_tag inner")
 error_response = need(f"{PACKAGE}.helpers._error", "error responses", "code message status")
-resolve_template = Replaceable(
-    f"{PACKAGE}.helpers._resolve_template",
-    "virtual-hosted template URLs",
-    "params",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
-)
+resolve_template = Replaceable(f"{PACKAGE}.helpers._resolve_template", "virtual-hosted template URLs", "params")
 
 parse_template = need(f"{PACKAGE}.engine._parse_template", "templates", "template_body")
 resolve_parameters = need(
-    f"{PACKAGE}.engine._resolve_parameters", "nested change sets", "template provided_params previous_params"
+    f"{PACKAGE}.engine._resolve_parameters", "validation", "template provided_params previous_params"
 )
 evaluate_conditions = Replaceable(
-    f"{PACKAGE}.engine._evaluate_conditions",
-    "functions in conditions",
-    "template params",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets", f"{PACKAGE}.stacks"),
+    f"{PACKAGE}.engine._evaluate_conditions", "functions in conditions", "template params"
 )
 
+references = need(f"{PACKAGE}.engine._intrinsic_references", "references in templates", "value")
+dependencies = need(f"{PACKAGE}.engine._extract_deps", "circular dependencies", "resource_def all_resource_names")
 extract_members = need(f"{PACKAGE}.helpers._extract_members", "validation", "params prefix")
 TemplateLoader = need(f"{PACKAGE}.engine.CfnLoader", "short forms of functions")
 short_form = need(f"{PACKAGE}.engine._construct_cfn_tag", "short forms of functions", "tag_name")
@@ -55,6 +49,9 @@ validation_errors = Replaceable(
     "validation before deployment",
     "resources_defs ordered param_values conditions mappings stack_name stack_id owned_buckets",
 )
+operation_event = need(
+    f"{PACKAGE}.stacks._operation_event", "errors of change sets", "stack_id operation_id event_type operation_type"
+)
 import_lookups = need(f"{PACKAGE}.changesets._IMPORT_LOOKUPS", "names that exist")
 import_not_found = need(f"{PACKAGE}.changesets._import_not_found", "names that exist", "resources_to_import")
 
@@ -63,13 +60,11 @@ deploy_stack = Replaceable(
     "failures before resources change",
     "stack_name stack_id template param_values disable_rollback tags is_update previous_stack retain_except_on_create "
     "imports",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
 )
 roll_back = Replaceable(
     f"{PACKAGE}.stacks._roll_back_operation",
     "reasons of rollbacks",
     "stack_name stack_id stack operation reason_override",
-    also_in=(f"{PACKAGE}.handlers",),
 )
 failed_operation = need(f"{PACKAGE}.stacks._failed_operation", "failures before resources change")
 add_event = need(f"{PACKAGE}.stacks._add_event", "events", "stack_id stack_name logical_id resource_type status")
@@ -93,13 +88,11 @@ requires_replacement = Replaceable(
     f"{PACKAGE}.provisioners._replacing_change",
     "replacement by the resource schemas",
     "resource_type old_props new_props",
-    also_in=(f"{PACKAGE}.stacks",),
 )
 update_refusal = Replaceable(
     f"{PACKAGE}.provisioners._custom_named_replacement_error",
     "updates that are refused",
     "resource_type old_props new_props physical_id",
-    also_in=(f"{PACKAGE}.stacks",),
 )
 invoke_custom_resource = Replaceable(
     f"{PACKAGE}.custom_resource.invoke_custom_resource",
@@ -109,6 +102,7 @@ invoke_custom_resource = Replaceable(
 custom_resource_properties = need(
     f"{PACKAGE}.custom_resource._normalise_resource_properties", "changes of custom resources", "value"
 )
+create_change_set = need(f"{PACKAGE}.changesets._create_change_set", "change sets", "params")
 find_change_set = need(f"{PACKAGE}.changesets._find_change_set", "change sets", "cs_name stack_name")
 resolve_for_diff = Replaceable(
     f"{PACKAGE}.changesets._resolve_props_for_diff",
@@ -117,14 +111,11 @@ resolve_for_diff = Replaceable(
 )
 diff_resources = need(
     f"{PACKAGE}.changesets._diff_resources",
-    "nested change sets",
+    "tests of replacements",
     "old_template new_template resources template changed_params retag",
 )
 property_recreation = Replaceable(
-    f"{PACKAGE}.provisioners._property_recreation",
-    "replacements that change sets report",
-    "resource_type name",
-    also_in=(f"{PACKAGE}.stacks",),
+    f"{PACKAGE}.provisioners._property_recreation", "replacements that change sets report", "resource_type name"
 )
 
 supports_drift = need(f"{PACKAGE}.drift.supports_drift", "drift-aware change sets", "resource_type")
@@ -136,7 +127,6 @@ delete_stack = need(f"{PACKAGE}.handlers._delete_stack", "deleting stacks", "par
 runs_on_worker_thread = Replaceable(
     f"{PACKAGE}.stacks._runs_on_worker_thread", "resources that wait for signals", "resource_type"
 )
-event_timestamp = Replaceable(f"{PACKAGE}.stacks.now_iso", "timestamps of events, in their order", "")
 
 
 def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]:
@@ -152,10 +142,12 @@ def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]
 _Step = Callable[[str, dict[str, Any]], Any]
 
 
-def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | None = None) -> None:
+def add_steps(
+    resource_type: str, *, check: _Step | None = None, apply: _Step | None = None, check_deletion: _Step | None = None
+) -> None:
     """Let a resource type's handlers call ``check(id, properties)`` first, and ``apply(physical_id, properties)`` last.
 
-    The id is the logical one in `create`, and the physical one in `update`.
+    The id is the logical one in `create`, and the physical one in `update` and ``check_deletion(id, properties)``.
     """
     original = resource_handlers[resource_type]
 
@@ -170,6 +162,13 @@ def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | 
 
         return handle
 
+    def check_and_delete(physical_id: str, properties: dict[str, Any]) -> None:
+        if check_deletion:
+            check_deletion(physical_id, properties)
+        original["delete"](physical_id, properties)
+
     positions = {"create": 1, "update": 2}  # of the properties
     steps = {name: with_steps(original[name], at) for name, at in positions.items() if name in original}
+    if check_deletion:
+        steps["delete"] = check_and_delete
     resource_handlers[resource_type] = original | steps

@@ -19,12 +19,9 @@ create_function = Replaceable("services.lambda_svc._create_function", "publishin
 update_code = Replaceable("services.lambda_svc._update_code", "publishing with an update", "name data")
 update_configuration = Replaceable("services.lambda_svc._update_config", "states of functions", "name data")
 publish_version = Replaceable("services.lambda_svc._publish_version", "preconditions and unchanged code", "name data")
-delete_function = Replaceable(
-    "services.lambda_svc._delete_function", "versions in use", "name query_params path_qualifier"
-)
 create_alias = Replaceable("services.lambda_svc._create_alias", "validation of aliases", "func_name data")
 update_alias = Replaceable("services.lambda_svc._update_alias", "validation of aliases", "func_name alias_name data")
-check_revision = Replaceable("services.lambda_svc._check_revision", "AWS's message", "current data")
+check_revision = need("services.lambda_svc._check_revision", "preconditions of versions and aliases", "current data")
 retry_seconds = Replaceable("services.lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS", "accelerated retries")
 execute = Replaceable("services.lambda_svc._execute_function_warm", "names of errors", "func event request_id")
 throttle_response = Replaceable(
@@ -42,7 +39,6 @@ acquire_process = Replaceable(
     "func_name config code_zip qualifier max_concurrency",
 )
 start_process = need("core.lambda_runtime.ensure_spawned", "durations without initialization", "worker")
-executions_in_flight = need("services.lambda_svc.executions_in_flight", "concurrent executions", "")
 end_processes = need("core.lambda_runtime.reset", "stopping the sandbox", "")
 subprocess_module = Replaceable("core.lambda_runtime.subprocess", "credentials of functions")
 zipfile_module = Replaceable("core.lambda_runtime.zipfile", "layers that are unpacked once")

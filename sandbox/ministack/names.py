@@ -2,7 +2,9 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -39,28 +41,30 @@ def need(name: str, purpose: str, parameters: str | None = None, *, exact: bool 
 class Replaceable:
     """A function or setting of MiniStack that the sandbox replaces. Calling it runs the current one."""
 
-    def __init__(self, name: str, purpose: str, parameters: str | None = None, also_in: tuple[str, ...] = ()) -> None:
-        """Look `name` up. The modules `also_in` have imported it, so they are changed too.
+    def __init__(self, name: str, purpose: str, parameters: str | None = None) -> None:
+        """Look `name` up.
 
         parameters: of a function, all of them, because the replacement is called with them.
         """
-        module, _, self._attribute = name.rpartition(".")
+        self._module, _, self._attribute = f"ministack.{name}".rpartition(".")
         self.original = need(name, purpose, parameters, exact=True)
-        for copy in also_in:
-            need(f"{copy}.{self._attribute}", purpose)
-        self._modules = (module, *also_in)
 
     @property
     def current(self) -> Any:
-        return getattr(importlib.import_module(f"ministack.{self._modules[0]}"), self._attribute)
+        return getattr(sys.modules[self._module], self._attribute)
 
     def replace(self, value: Any) -> None:
-        for module in self._modules:
-            setattr(importlib.import_module(f"ministack.{module}"), self._attribute, value)
+        """Replace it, for a function also in the modules that have imported it."""
+        modules, current = [sys.modules[self._module]], self.current
+        if getattr(self.original, "__module__", "") == self._module:
+            loaded = (module for name, module in list(sys.modules.items()) if name.startswith("ministack."))
+            modules += [module for module in loaded if vars(module).get(self._attribute) is current]
+        for module in modules:
+            setattr(module, self._attribute, value)
 
-    def wrap(self, wrapper: Callable[[Any], Any]) -> None:
-        """Replace the function by ``wrapper(function)``."""
-        self.replace(wrapper(self.current))
+    def extend(self, function: Callable[..., Any]) -> None:
+        """Replace the function by one that calls ``function(current function, *arguments)``."""
+        self.replace(partial(function, self.current))
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.current(*arguments, **options)

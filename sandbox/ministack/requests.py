@@ -11,3 +11,9 @@ get_account_id = need("core.responses.get_account_id", "the account of a request
 get_region = need("core.responses.get_region", "the Region of a request", "")
 json_response = need("core.responses.json_response", "operations of the JSON protocol", "data status")
 json_error = need("core.responses.error_response_json", "operations of the JSON protocol", "code message status")
+access_denied = need(
+    "core.iam_actions.access_denied_response", "denied requests", "service action principal_arn request_id"
+)
+resource_policy_of = need(
+    "core.iam_evaluator._resource_policy", "policies of buckets, keys, topics and more", "service resource_arn"
+)

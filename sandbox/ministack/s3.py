@@ -4,7 +4,7 @@ from .names import need
 
 buckets = need("services.s3._buckets", "tables that queries read")
 bucket_tags = need("services.s3._bucket_tags", "tags of buckets in templates")
-bucket_policies = need("services.s3._bucket_policies", "access of distributions")
 get_object = need("services.s3._get_object_data", "sources of pipelines, and tables", "bucket_name key")
 put_object = need("services.s3._put_object", "artifacts, and results of queries", "bucket_name key body headers")
 handle_request = need("services.s3.handle_request", "S3 origins", "method path headers body query_params")
+deleted_objects = need("core.iam_actions._s3_batch_delete_targets", "permissions of DeleteObjects", "bucket body")

@@ -1,6 +1,5 @@
-"""Secrets Manager: secrets and their policies."""
+"""Secrets Manager: secrets."""
 
 from .names import need
 
-secrets = need("services.secretsmanager._secrets", "policies of secrets")
-resource_policies = need("services.secretsmanager._resource_policies", "policies of secrets")
+secrets = need("services.secretsmanager._secrets", "ARNs of secrets")

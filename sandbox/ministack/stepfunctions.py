@@ -10,14 +10,12 @@ send_status_event = Replaceable(
     "services.stepfunctions._emit_execution_status_event", "status events and metrics", "execution"
 )
 error_of_fail_state = need("services.stepfunctions._fail_state_error", "Fail states", "state_def raw_input ctx")
-execute_task = need("services.stepfunctions._execute_task", "Task states", "state_def raw_input execution ctx")
-execute_map = need("services.stepfunctions._execute_map", "Map states", "state_def raw_input execution ctx")
-execute_parallel = need(
-    "services.stepfunctions._execute_parallel", "Parallel states", "state_def raw_input execution ctx"
-)
-execute_pass = need("services.stepfunctions._execute_pass", "Pass states", "state_def raw_input ctx")
-execute_choice = need("services.stepfunctions._execute_choice", "Choice states", "state_def raw_input ctx")
-execute_wait = need("services.stepfunctions._execute_wait", "Wait states", "state_def raw_input ctx")
+# The functions that run states, by type. Those of Map, Parallel and Task states also get the execution.
+executors = {
+    kind: need(f"services.stepfunctions._execute_{kind.lower()}", f"{kind} states", f"state_def raw_input {context}")
+    for kinds, context in ((("Map", "Parallel", "Task"), "execution ctx"), (("Choice", "Pass", "Wait"), "ctx"))
+    for kind in kinds
+}
 evaluate_arguments = need(
     "services.stepfunctions._apply_jsonata_arguments", "timeouts that are expressions", "state_def raw_input ctx"
 )

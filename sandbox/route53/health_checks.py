@@ -1,25 +1,28 @@
-"""Health checks over HTTP and HTTPS, as Route 53's health checkers send them.
+"""Health checks in templates, and over HTTP and HTTPS, as Route 53's health checkers send them.
 
-There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if
-more than 18% of the checkers report it as healthy). The sandbox's speed shortens the intervals, but not
-the time limits: 4 s to connect, 2 s for the status, and 2 s for the body, whose first 5,120 bytes must contain the
-search string. Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
-check is healthy.
+There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if more than
+18% of the checkers report it as healthy). The sandbox's speed shortens the intervals, but not the time limits: 4 s to
+connect, and 2 s without data of the response, whose first 5,120 bytes must contain the search string (on AWS 2 s for
+the status, and 2 s for the body). Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
+check is healthy. Not implemented: GetHealthCheckLastFailureReason.
 """
 
 import asyncio
 import ssl
+import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from xml.sax.saxutils import escape
 
 from ..ministack import route53
+from ..ministack.cloudformation import resource_handlers
 
-CONNECT_SECONDS, STATUS_SECONDS, BODY_SECONDS = 4, 2, 2
+CONNECT_SECONDS, RESPONSE_SECONDS = 4, 2
 SEARCHED_BYTES = 5120
 CHECKER = ("15.177.2.1", "us-east-1")  # an address of Route 53's health checkers, and its Region
 UNVERIFIED = ssl.create_default_context()  # HTTPS health checks do not validate certificates
@@ -36,14 +39,11 @@ class State:
     healthy: bool = True  # until there is enough data
     consecutive: int = 0
     report: str = ""
-    failure: str = ""
     checked: str = ""
 
     def record_result(self, passed: bool, report: str, threshold: int) -> None:
         """Update the status with the result of one request."""
         self.report, self.checked = report, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if not passed:
-            self.failure = report
         self.consecutive = 0 if passed == self.healthy else self.consecutive + 1
         if self.consecutive >= threshold:
             self.healthy, self.consecutive = passed, 0
@@ -90,8 +90,8 @@ async def _repeat(check_id: str, ports: dict[str, int], speed: float) -> None:
 async def probe(config: dict[str, Any], ports: dict[str, int]) -> tuple[bool, str]:
     """Send one request; return whether it passed, and its status report."""
     try:
-        status, body = await _get(config, ports)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+        status, body = await asyncio.to_thread(_get, config, ports)
+    except (OSError, HTTPException) as error:
         return False, f"Failure: {type(error).__name__}: {error or 'the endpoint did not respond in time'}"
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
     status_text = f"HTTP Status Code {status}, {phrase}"
@@ -103,55 +103,63 @@ async def probe(config: dict[str, Any], ports: dict[str, int]) -> tuple[bool, st
     return True, f"Success: {status_text}"
 
 
-async def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, bytes]:
-    host, secure = config["FullyQualifiedDomainName"], config["Type"].startswith("HTTPS")
-    options: dict[str, Any] = {"ssl": UNVERIFIED, "server_hostname": host} if secure else {}
-    connection = asyncio.open_connection("127.0.0.1", ports["https" if secure else "http"], **options)
-    reader, writer = await asyncio.wait_for(connection, CONNECT_SECONDS)
-    try:
-        agent = "Amazon-Route53-Health-Check-Service (sandbox)"
-        request = f"GET {config.get('ResourcePath', '/')} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
-        writer.write(f"{request}Connection: close\r\n\r\n".encode())
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), STATUS_SECONDS)
-        body = await asyncio.wait_for(_first_bytes(reader), BODY_SECONDS)
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-    return int(head.partition(b" ")[2][:3]), body
-
-
-async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
-    body = b""
-    while len(body) < SEARCHED_BYTES and (more := await reader.read(SEARCHED_BYTES - len(body))):
-        body += more
-    return body
+def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, bytes]:
+    if config["Type"].startswith("HTTPS"):
+        connection: HTTPConnection = HTTPSConnection("127.0.0.1", ports["https"], context=UNVERIFIED)
+    else:
+        connection = HTTPConnection("127.0.0.1", ports["http"])
+    connection.timeout = CONNECT_SECONDS
+    agent = "Amazon-Route53-Health-Check-Service (sandbox)"
+    with closing(connection):
+        connection.connect()
+        connection.sock.settimeout(RESPONSE_SECONDS)
+        headers = {"Host": config["FullyQualifiedDomainName"], "User-Agent": agent, "Connection": "close"}
+        connection.request("GET", config.get("ResourcePath", "/"), headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read(SEARCHED_BYTES)
 
 
 def install() -> None:
-    """Add GetHealthCheckStatus and GetHealthCheckLastFailureReason to the API."""
-    route53.handle_request.wrap(_with_status)
+    """Add health checks to CloudFormation, and GetHealthCheckStatus to the API."""
+    route53.handle_request.extend(_with_status)
+    resource_handlers["AWS::Route53::HealthCheck"] = {
+        "create": _create,
+        "update": _update,
+        "delete": lambda check_id, _properties: route53.health_checks.pop(check_id, None),
+    }
 
 
-def _with_status(handle_other_request: Callable[..., Any]) -> Callable[..., Any]:
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        check_id, _, suffix = path.partition("/healthcheck/")[2].partition("/")
-        operation = {"status": "GetHealthCheckStatus", "lastfailurereason": "GetHealthCheckLastFailureReason"}.get(
-            suffix
-        )
-        if method == "GET" and operation and check_id in route53.health_checks:
-            return 200, {"Content-Type": "text/xml"}, _observations(operation, STATES.get(check_id, State()))
-        return await handle_other_request(method, path, headers, body, query)
-
-    return handle_request
+def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
+    check_id, reference = str(uuid.uuid4()), str(uuid.uuid4())
+    config = properties["HealthCheckConfig"]
+    route53.health_checks[check_id] = {"id": check_id, "caller_reference": reference, "config": config, "version": 1}
+    route53.health_check_references[reference] = check_id
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("HealthCheckTags", [])}
+    route53.tags[("healthcheck", check_id)] = tags
+    return check_id, {"HealthCheckId": check_id}
 
 
-def _observations(operation: str, state: State) -> bytes:
-    report = state.report if operation == "GetHealthCheckStatus" else state.failure
+def _update(check_id: str, _old: dict[str, Any], new: dict[str, Any], _stack: str) -> Any:
+    check = route53.health_checks[check_id]
+    check.update(config=new["HealthCheckConfig"], version=check["version"] + 1)
+    return check_id, {"HealthCheckId": check_id}
+
+
+async def _with_status(
+    handle_other_request: Callable[..., Any], method: str, path: str, headers: Any, body: bytes, query: Any
+) -> Any:
+    check_id, _, operation = path.partition("/healthcheck/")[2].partition("/")
+    if (method, operation) == ("GET", "status") and check_id in route53.health_checks:
+        return 200, {"Content-Type": "text/xml"}, _status(STATES.get(check_id, State()))
+    return await handle_other_request(method, path, headers, body, query)
+
+
+def _status(state: State) -> bytes:
     observation = (
         f"<HealthCheckObservation><Region>{CHECKER[1]}</Region><IPAddress>{CHECKER[0]}</IPAddress><StatusReport>"
-        f"<Status>{escape(report)}</Status><CheckedTime>{state.checked}</CheckedTime>"
+        f"<Status>{escape(state.report)}</Status><CheckedTime>{state.checked}</CheckedTime>"
         "</StatusReport></HealthCheckObservation>"
     )
-    observations = f"<HealthCheckObservations>{observation if report else ''}</HealthCheckObservations>"
-    return f'<{operation}Response xmlns="{route53.xml_namespace}">{observations}</{operation}Response>'.encode()
+    observations = f"<HealthCheckObservations>{observation if state.report else ''}</HealthCheckObservations>"
+    name = "GetHealthCheckStatusResponse"
+    return f'<{name} xmlns="{route53.xml_namespace}">{observations}</{name}>'.encode()

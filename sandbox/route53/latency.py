@@ -6,14 +6,14 @@ network that AWS publishes as a Region's (ip-ranges.json); other clients are nea
 """
 
 from ipaddress import ip_address, ip_network
-from math import asin, cos, radians, sin, sqrt
+from math import cos, dist, radians, sin
 
 from walkthroughs import client_networks
 
 from ..process import REGION
 
 DEFAULT_REGION = REGION
-UNKNOWN_DISTANCE = 4.0  # more than half the circumference of the Earth, as an angle
+UNKNOWN_DISTANCE = 3.0  # longer than the diameter of the Earth
 # Latitude and longitude, rounded to degrees.
 REGION_COORDINATES = {
     "us-east-1": (39, -77),
@@ -50,13 +50,14 @@ def region_near(address: str) -> str:
 
 
 def distance(origin: str, destination: str) -> float:
-    """Return the distance between two Regions, as an angle in radians."""
+    """Return the distance between two Regions in a straight line, in radii of the Earth."""
     if origin == destination:
         return 0.0
     if origin not in REGION_COORDINATES or destination not in REGION_COORDINATES:
         return UNKNOWN_DISTANCE
-    latitude, longitude = map(radians, REGION_COORDINATES[origin])
-    to_latitude, to_longitude = map(radians, REGION_COORDINATES[destination])
-    across = sin((to_latitude - latitude) / 2) ** 2
-    along = cos(latitude) * cos(to_latitude) * sin((to_longitude - longitude) / 2) ** 2
-    return 2 * asin(sqrt(across + along))
+    return dist(_point(origin), _point(destination))
+
+
+def _point(region: str) -> tuple[float, float, float]:
+    latitude, longitude = map(radians, REGION_COORDINATES[region])
+    return cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)

@@ -58,6 +58,7 @@ def attacker() -> Iterator[Attacker]:
             allowed,
             {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
+            {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
         ]
         iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
@@ -135,6 +136,12 @@ def test_each_deleted_object_needs_permission(attacker: Attacker, entry: str, ex
     for namespace in ("", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'):
         status, text = attacker.send("s3", {}, f"<Delete{namespace}>{entry}</Delete>", "/bucket?delete")
         assert status == expected, text
+
+
+@pytest.mark.parametrize("query", ["cors&policy", "policy&cors"])
+def test_request_with_two_subresources_is_denied(attacker: Attacker, query: str) -> None:
+    status, text = attacker.send("s3", {}, '{"Statement": []}', f"/bucket?{query}", "PUT")
+    assert status == 403, text
 
 
 def test_each_alarm_of_a_list_needs_permission(attacker: Attacker) -> None:

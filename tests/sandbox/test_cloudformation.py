@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.cloudformation.diff import effective_values, property_recreation, requires_replacement
-from sandbox.cloudformation.property_values import add_values
+from sandbox.cloudformation.diff import add_values, effective_values, property_recreation, requires_replacement
 from sandbox.cloudformation.schemas import schema
 from sandbox.ministack import cloudformation
 from sandbox.target import session, settings_for, target_of
@@ -179,8 +178,8 @@ def test_reference_to_existing_resource_is_resolved() -> None:
 def test_change_set_values_omit_conditions_and_mark_attributes() -> None:
     resources = subscription_template() | {"Other": resource(QUEUE) | {"Condition": "IsLive"}}
     conditions = {"IsLive": {"Fn::Equals": ["a", "b"]}}
-    effective = effective_values(cloudformation.resolve_for_diff.original)
-    resolved = effective({"Conditions": conditions, "Resources": resources}, {}, "stack", "id")["Resources"]
+    template = {"Conditions": conditions, "Resources": resources}
+    resolved = effective_values(cloudformation.resolve_for_diff.original, template, {}, "stack", "id")["Resources"]
     assert "Other" not in resolved
     assert resolved["Subscription"]["Properties"]["Endpoint"] == "${Queue.Arn}"
 

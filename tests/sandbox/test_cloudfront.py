@@ -11,8 +11,7 @@ import pytest
 import urllib3
 
 from sandbox import Sandbox
-from sandbox.cloudfront import data_plane, origin
-from sandbox.emulator.web import Request, Response
+from sandbox.cloudfront import origin
 from sandbox.target import session, target_of
 
 pytestmark = pytest.mark.enable_socket
@@ -355,40 +354,46 @@ def test_disabled_distribution_returns_403(site: Site) -> None:
     assert site.get("").status == 200
 
 
-REQUEST = Request("https", "site", "site", "GET", "/", "", {"origin": "https://app.example.com"})
+def test_response_headers_policy_adds_overrides_and_removes_headers(site: Site) -> None:
+    (policy,) = site.cloudfront.list_response_headers_policies(Type="custom")["ResponseHeadersPolicyList"]["Items"]
+    policy_id = policy["ResponseHeadersPolicy"]["Id"]
+    current = site.cloudfront.get_response_headers_policy_config(Id=policy_id)
+    original = current["ResponseHeadersPolicyConfig"]
 
+    def update(config: dict[str, Any]) -> None:
+        etag = site.cloudfront.get_response_headers_policy_config(Id=policy_id)["ETag"]
+        site.cloudfront.update_response_headers_policy(
+            Id=policy_id, IfMatch=etag, ResponseHeadersPolicyConfig={"Name": original["Name"], **config}
+        )
 
-def test_custom_headers_override_the_origin_only_if_set() -> None:
     custom = [
         {"Header": "X-Team", "Value": "web", "Override": False},
         {"Header": "ETag", "Value": "policy", "Override": False},
         {"Header": "Server", "Value": "policy", "Override": True},
     ]
-    response = Response(200, {"etag": "origin", "server": "origin", "x-powered-by": "origin"})
-    config = {"CustomHeaders": custom, "RemoveHeaders": [{"Header": "X-Powered-By"}]}
-    headers = data_plane.apply_headers_policy(config, REQUEST, response).headers
-    assert headers == {"x-team": "web", "etag": "origin", "server": "policy"}
-
-
-def test_security_headers_override_the_origin_only_if_set() -> None:
-    security = {
-        "FrameOptions": {"FrameOption": "DENY", "Override": False},
-        "ReferrerPolicy": {"ReferrerPolicy": "no-referrer", "Override": True},
-        "XSSProtection": {"Protection": True, "ModeBlock": True, "Override": True},
+    cors = {
+        "AccessControlAllowOrigins": {"Quantity": 1, "Items": ["https://*.example.com"]},
+        "AccessControlAllowHeaders": {"Quantity": 1, "Items": ["*"]},
+        "AccessControlAllowMethods": {"Quantity": 1, "Items": ["GET"]},
+        "AccessControlAllowCredentials": False,
+        "OriginOverride": True,
     }
-    response = Response(200, {"x-frame-options": "SAMEORIGIN", "referrer-policy": "origin"})
-    headers = data_plane.apply_headers_policy({"Security": security}, REQUEST, response).headers
-    assert headers == {
-        "x-frame-options": "SAMEORIGIN",
-        "referrer-policy": "no-referrer",
-        "x-xss-protection": "1; mode=block",
+    security = {"XSSProtection": {"Protection": True, "ModeBlock": True, "Override": True}}
+    config = {
+        "CustomHeadersConfig": {"Quantity": 3, "Items": custom},
+        "CorsConfig": cors,
+        "SecurityHeadersConfig": security,
+        "RemoveHeadersConfig": {"Quantity": 1, "Items": [{"Header": "Last-Modified"}]},
     }
-
-
-def test_cors_headers_are_for_allowed_origins() -> None:
-    def headers(*origins: str) -> dict[str, str]:
-        cors = {"AllowOrigins": list(origins), "AllowCredentials": False, "OriginOverride": True}
-        return data_plane.apply_headers_policy({"Cors": cors}, REQUEST, Response(200)).headers
-
-    assert headers("https://*.example.com") == {"access-control-allow-origin": "https://app.example.com"}
-    assert headers("https://example.org") == {}
+    try:
+        update(config)
+        allowed, other = (site.get("", origin=f"https://app.{domain}") for domain in ("example.com", "example.org"))
+    finally:
+        update({name: value for name, value in original.items() if name != "Name"})
+    assert (allowed.headers["x-team"], allowed.headers["server"]) == ("web", "policy")
+    assert allowed.headers["etag"] == site.get("").headers["etag"] != "policy"
+    assert "last-modified" not in allowed.headers
+    assert "last-modified" in site.get("").headers
+    assert allowed.headers["x-xss-protection"] == "1; mode=block"
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert "access-control-allow-origin" not in other.headers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.codepipeline_variables import check_namespaces
+from sandbox.codepipeline import check_namespaces
 from sandbox.target import session
 
 pytestmark = pytest.mark.enable_socket

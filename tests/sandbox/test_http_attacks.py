@@ -186,8 +186,11 @@ def send_http2(port: int, headers: list[tuple[str, str]], body: bytes = b"") -> 
             while body and (room := min(client.local_flow_control_window(1), client.max_outbound_frame_size)):
                 client.send_data(1, body[:room], end_stream=len(body) <= room)
                 body = body[room:]
-            connection.sendall(client.data_to_send())
-            received = connection.recv(65536)
+            try:
+                connection.sendall(client.data_to_send())
+                received = connection.recv(65536)
+            except ConnectionError:  # closed before all was sent
+                return 0
             if not received:
                 return 0
             for event in client.receive_data(received):

@@ -202,25 +202,9 @@ def test_entities_in_use_are_not_deleted(iam: Any) -> None:
     iam.delete_group(GroupName=group)
 
 
-def group(*policies: Any, **properties: Any) -> dict[str, Any]:
-    return {"Type": "AWS::IAM::Group", "Properties": {"ManagedPolicyArns": list(policies), **properties}}
-
-
 def managed(*groups: Any) -> dict[str, Any]:
     text = json.loads(document("Deny", "ec2:*"))
     return {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": text, "Groups": list(groups)}}
-
-
-def test_stack_updates_its_own_policies_of_a_group_only(stacks: Stacks, iam: Any) -> None:
-    name, ref, outside = stacks.name(), {"Ref": "Policy"}, create_policy(iam, document("Deny", "s3:*"))
-    stacks.create(name, Resources={"Policy": managed(), "Group": group(ref)}, Capabilities=CAPABILITIES)
-    ids = stacks.physical_ids(name)
-    iam.attach_group_policy(GroupName=ids["Group"], PolicyArn=outside)
-    inline = [{"PolicyName": "inline", "PolicyDocument": json.loads(document("Allow", "sqs:*"))}]
-    stacks.update(name, Resources={"Policy": managed(), "Group": group(Policies=inline)}, Capabilities=CAPABILITIES)
-    attached = iam.list_attached_group_policies(GroupName=ids["Group"])["AttachedPolicies"]
-    assert [policy["PolicyArn"] for policy in attached] == [outside]
-    assert iam.list_group_policies(GroupName=ids["Group"])["PolicyNames"] == ["inline"]
 
 
 def test_stack_with_policy_of_unknown_group_fails(stacks: Stacks) -> None:
@@ -228,14 +212,6 @@ def test_stack_with_policy_of_unknown_group_fails(stacks: Stacks) -> None:
     stack = stacks.create(name, Resources={"Policy": managed("none")}, Capabilities=CAPABILITIES)
     assert stack["StackStatus"].startswith("ROLLBACK")
     assert "The group with name none cannot be found." in str(stacks.events(name))
-
-
-def test_stack_with_eleven_policies_of_a_group_fails(stacks: Stacks, iam: Any) -> None:
-    policies = [create_policy(iam, document("Deny", "ec2:*")) for _ in range(11)]
-    name = stacks.name()
-    stack = stacks.create(name, Resources={"Group": group(*policies)}, Capabilities=CAPABILITIES)
-    assert stack["StackStatus"].startswith("ROLLBACK")
-    assert "Cannot exceed quota for PoliciesPerGroup: 10" in str(stacks.events(name))
 
 
 def test_stack_whose_policy_is_attached_elsewhere_is_not_deleted(stacks: Stacks, iam: Any) -> None:
@@ -250,14 +226,11 @@ def test_stack_whose_policy_is_attached_elsewhere_is_not_deleted(stacks: Stacks,
     assert [entity["GroupName"] for entity in entities] == [outside]
 
 
-def test_stack_whose_group_has_another_policy_or_user_is_not_deleted(stacks: Stacks, iam: Any) -> None:
-    name, outside = stacks.name(), create_policy(iam, document("Deny", "s3:*"))
-    stacks.create(name, Resources={"Group": group()}, Capabilities=CAPABILITIES)
-    team = stacks.physical_ids(name)["Group"]
-    iam.attach_group_policy(GroupName=team, PolicyArn=outside)
-    stacks.cloudformation.delete_stack(StackName=name)
-    assert stacks.wait(name)["StackStatus"] == "DELETE_FAILED"
-    assert "must detach all policies first" in str(stacks.events(name))
-    iam.detach_group_policy(GroupName=team, PolicyArn=outside)
-    stacks.cloudformation.delete_stack(StackName=name)
-    stacks.cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+def test_stack_with_role_of_eleven_policies_fails(stacks: Stacks, iam: Any) -> None:
+    policies = [create_policy(iam, document("Deny", "ec2:*")) for _ in range(11)]
+    trust = json.loads(document("Allow", "sts:AssumeRole", Principal={"AWS": ACCOUNT}).replace('"Resource": "*", ', ""))
+    properties = {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": policies}
+    name, role = stacks.name(), {"Type": "AWS::IAM::Role", "Properties": properties}
+    stack = stacks.create(name, Resources={"Role": role}, Capabilities=CAPABILITIES)
+    assert stack["StackStatus"].startswith("ROLLBACK")
+    assert "Cannot exceed quota for PoliciesPerRole: 10" in str(stacks.events(name))

@@ -166,14 +166,8 @@ def test_update_with_old_revision_is_rejected(client: Any, name: str) -> None:
     first = client.create_alias(FunctionName=name, Name="revised", FunctionVersion="1")["RevisionId"]
     second = client.update_alias(FunctionName=name, Name="revised", RevisionId=first, RoutingConfig=HALF)["RevisionId"]
     assert first != second
-    code, message = rejection(
-        client.update_alias, FunctionName=name, Name="revised", RevisionId=first, FunctionVersion="2"
-    )
+    code, _ = rejection(client.update_alias, FunctionName=name, Name="revised", RevisionId=first, FunctionVersion="2")
     assert code == "PreconditionFailedException"
-    assert message == (
-        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve "
-        "the latest Revision Id"
-    )
 
 
 def test_version_that_the_alias_routes_to_cannot_become_its_version(client: Any, name: str) -> None:
@@ -205,9 +199,8 @@ def test_versions_with_different_settings_cannot_share_traffic(
 def test_version_in_use_cannot_be_deleted(client: Any, name: str) -> None:
     client.create_alias(FunctionName=name, Name="used", FunctionVersion="1", RoutingConfig=HALF)
     for version in "12":
-        code, message = rejection(client.delete_function, FunctionName=name, Qualifier=version)
+        code, _ = rejection(client.delete_function, FunctionName=name, Qualifier=version)
         assert code == "ResourceConflictException"
-        assert message.startswith("Unable to delete version because the following aliases reference it: [")
 
 
 def test_unchanged_function_publishes_no_version(client: Any, functions: Functions) -> None:

@@ -84,7 +84,6 @@ def test_duration_has_percentiles_and_excludes_initialization(sandbox: Sandbox, 
     (p95,), (maximum,) = metrics.values("Duration", "p95"), metrics.values("Duration", "Maximum")
     assert 0 < p95 <= maximum < 200  # starting Python and importing boto3 takes longer
     assert metrics.values("Duration", "SampleCount") == [3]
-    assert metrics.values("ConcurrentExecutions", "Maximum") == [1]
 
 
 def test_throttled_invocation_of_alias_is_a_throttle(sandbox: Sandbox, functions: Functions) -> None:

@@ -91,17 +91,12 @@ def test_more_parameters_of_a_replaced_function_are_reported(problems: list[str]
 
 
 def test_replacement_reaches_the_modules_that_have_imported_the_function(problems: list[str]) -> None:
-    function = names.Replaceable(
-        "services.cloudformation.helpers._resolve_template",
-        "templates",
-        "params",
-        also_in=("services.cloudformation.changesets",),
-    )
+    function = names.Replaceable("services.cloudformation.helpers._resolve_template", "templates", "params")
     before = function.current
     try:
-        function.wrap(lambda original: lambda parameters: ("wrapped", original is before, parameters))
+        function.extend(lambda original, parameters: ("extended", original is before, parameters))
         copy = names.need("services.cloudformation.changesets._resolve_template", "templates")
-        assert copy({"a": 1}) == function({"a": 1}) == ("wrapped", True, {"a": 1})
+        assert copy({"a": 1}) == function({"a": 1}) == ("extended", True, {"a": 1})
     finally:
         function.replace(before)
     assert problems == []

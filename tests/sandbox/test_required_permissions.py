@@ -10,11 +10,7 @@ from sandbox.process import ACCOUNT
 def signed(
     service: str, method: str, path: str, query: str = "", *, body: bytes = b"", header: tuple[str, str] = ("", "")
 ) -> Operation:
-    credential = f"AKIA/20261126/us-east-1/{service}/aws4_request"
-    authorization = {"authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"}
-    parsed = parse(method, path, query, authorization | dict([header]), body)
-    assert parsed
-    return parsed[1]
+    return parse(service, "us-east-1", method, path, query, dict([header]), body)
 
 
 @pytest.mark.parametrize(

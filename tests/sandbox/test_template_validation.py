@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloudformation.early_validation import find_errors
-from sandbox.cloudformation.parameters import check_parameters
 from sandbox.cloudformation.template_validation import TemplateError, changed_types, unsupported_attribute
-from sandbox.cloudformation.validation import validate
+from sandbox.cloudformation.validation import check_parameters, validate
 from sandbox.cloudtrail import USER
 from sandbox.iam.authorization import CALLER
 
