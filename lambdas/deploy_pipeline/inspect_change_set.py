@@ -7,6 +7,7 @@ ListStackResources.
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -113,10 +114,12 @@ def _check_deployment_mode(client: "CloudFormationClient", change_set: str, drif
 def _print(text: str, stream: TextIO) -> None:
     """Print lines that neither a terminal nor a build service executes: templates and hooks choose parts of them.
 
-    GitHub Actions reads commands at the start of a line (``::error::``) or anywhere in it (``##[error]``).
+    GitHub Actions reads commands at the start of a line (``::error::``) or anywhere in it (``##[error]``), and Azure
+    Pipelines too (``##vso[...]``).
     """
     for line in text.splitlines():
-        shown = "".join(letter if letter.isprintable() else " " for letter in line).replace("##[", "# #[")
+        printable = "".join(letter if letter.isprintable() else " " for letter in line)
+        shown = re.sub("#(?=#)", "# ", printable)
         print(f"- {shown}" if shown.lstrip().startswith("::") else shown, file=stream)
 
 

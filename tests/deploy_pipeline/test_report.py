@@ -211,6 +211,7 @@ REASONS = {
     "\x1b[2K::stop-commands::x": " [2K::stop-commands::x",
     "\xa0::error::x": "-  ::error::x",
     "a ##[error]x": "a # #[error]x",
+    "a ###vso[task.setvariable variable=x]y": "a # # #vso[task.setvariable variable=x]y",
     "a\u202eb\ud800": "a b ",
 }
 
@@ -220,9 +221,9 @@ REASONS = {
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a template or a hook puts a workflow command of GitHub Actions, or an escape sequence, into a reason",
+    fault="a template or a hook puts a command of a build service, or an escape sequence, into a reason",
     expected="the command line shows it as text",
-    observed="no line begins with `::` or has `##[` or a control character",
+    observed="no line begins with `::` or has `##` or a control character",
 )
 def test_command_prints_reasons_as_text(
     fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str], reason: str, line: str, end: str
