@@ -57,8 +57,6 @@ GENERATED = (
     (r"((?:distribution|hostedzone|change|restapis|domainnames)/)[^/]+", r"\1*"),
     (r"\b(sg|sgr|pl|i|vpc|subnet)-[0-9a-f]{8,17}\b", r"\1-*"),
     (r"(:function:[^:]+):\d+$", r"\1:*"),
-    # MiniStack's names of log groups, as CloudFormation generates them.
-    (r":log-group:/aws/cloudformation/([^/]+)/(\w+)", r":log-group:\1-\2-*"),
     (r"-\d{10}\b", "-*"),
     (r"-[0-9a-f]{8}\b(?!-)", "-*"),
 )

@@ -1,4 +1,4 @@
-"""Resource types of which MiniStack lacks a part: settings of buckets and tables, WAF associations, sampling rules.
+"""Resource types of which MiniStack lacks a part: settings of buckets and tables, names of log groups, WAF, X-Ray.
 
 Requests are neither inspected by web ACLs nor traced. Buckets are not public, whatever their policies.
 """
@@ -8,11 +8,11 @@ from typing import Any
 
 from .emulator.json_protocol import content
 from .ministack import dynamodb, s3, waf
-from .ministack.cloudformation import add_steps, extend_resource_type, resource_handlers
+from .ministack.cloudformation import add_steps, extend_resource_type, physical_name, resource_handlers
 from .ministack.requests import get_region
 from .process import ACCOUNT
 
-WEB_ACL = "AWS::WAFv2::WebACL"
+LOG_GROUP, WEB_ACL = "AWS::Logs::LogGroup", "AWS::WAFv2::WebACL"
 Properties = dict[str, Any]
 
 
@@ -20,6 +20,16 @@ def install() -> None:
     """Extend and add the resource types."""
     add_steps("AWS::S3::Bucket", apply=_store_bucket_tags)
     add_steps("AWS::DynamoDB::Table", apply=_apply_table_settings)
+    create_log_group, update_log_group = (resource_handlers[LOG_GROUP][name] for name in ("create", "update"))
+    extend_resource_type(
+        LOG_GROUP,
+        create=lambda logical_id, properties, stack: create_log_group(
+            logical_id, {"LogGroupName": physical_name(stack, logical_id), **properties}, stack
+        ),
+        update=lambda name, old, new, stack: update_log_group(
+            name, {"LogGroupName": name, **old}, {"LogGroupName": name, **new}, stack
+        ),
+    )
     create_web_acl = resource_handlers[WEB_ACL]["create"]
     extend_resource_type(
         WEB_ACL,

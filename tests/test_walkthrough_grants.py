@@ -49,7 +49,7 @@ def test_construct_has_no_generated_parts() -> None:
         (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f-1A1CCE58220CA:7", "arn:aws:lambda:*:*:function:f-*:*"),
         (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f-1A1CCE58220CA:live", "arn:aws:lambda:*:*:function:f-*:live"),
         (
-            f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/cloudformation/Stack/Log05E39BEF:*",
+            f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:Stack-Log05E39BEF-1A1CCE58220CA:*",
             "arn:aws:logs:*:*:log-group:Stack-Log05E39BEF-*:*",
         ),
         ("*", "*"),

@@ -21,6 +21,7 @@ resource_handlers: dict[str, dict[str, Any]] = need(f"{PACKAGE}.provisioners._RE
 require_entities = need(
     f"{PACKAGE}.provisioners._iam_policy_require_entities", "roles, users and groups of managed policies", "props"
 )
+physical_name = need(f"{PACKAGE}.provisioners._physical_name", "names of log groups", "stack_name logical_id")
 
 parameter = need(f"{PACKAGE}.helpers._p", "parameters of requests", "params key default")
 xml_response = need(f"{PACKAGE}.helpers._xml", "responses", "status root_tag inner")

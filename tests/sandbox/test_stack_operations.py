@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import uuid
 import zipfile
 from typing import Any
@@ -126,6 +127,21 @@ def test_replacement_creates_new_resource_before_old_one_is_deleted(stacks: Stac
         (name, "UPDATE_COMPLETE", ""),
     ]
     assert not stacks.clients.client("sqs").list_queues(QueueNamePrefix=old).get("QueueUrls")
+
+
+def test_log_group_keeps_generated_name_in_updates_and_is_replaced_by_named_one(stacks: Stacks) -> None:
+    name, named = stacks.name(), f"named-{uuid.uuid4().hex[:8]}"
+    log = {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 1}}
+    stacks.create(name, Resources={"Log": log})
+    generated = stacks.physical_ids(name)["Log"]
+    assert re.fullmatch(rf"{name}-Log-[0-9A-Z]{{12,13}}", generated)
+    stacks.update(name, Resources={"Log": log | {"Properties": {"RetentionInDays": 3}}})
+    logs = stacks.clients.client("logs")
+    (group,) = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    assert (group["logGroupName"], group["retentionInDays"]) == (generated, 3)
+    stacks.update(name, Resources={"Log": log | {"Properties": {"LogGroupName": named}}})
+    assert stacks.physical_ids(name)["Log"] == named
+    assert not logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
 
 
 def test_failed_update_keeps_resource_that_it_would_have_replaced(stacks: Stacks) -> None:
