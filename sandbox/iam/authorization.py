@@ -75,14 +75,14 @@ def _response(operation: Operation, error: AccessDeniedError, headers: Mapping[s
 def require(principal: str, permission: Permission, session: str = "") -> None:
     """Decide whether a principal has a permission, and record the decision.
 
-    session: the ARN that the message names (default: `principal`).
+    session: the ARN of the role's session, which the message names, and policies can name (default: `principal`).
 
     Raises:
         AccessDeniedError: it does not have the permission.
     """
     tags = ec2_resources.tag_context(permission.resource)
     context = {**_global_context(principal, permission.resource), **tags, **permission.context}
-    request = Request(principal, permission.action, permission.resource, context)
+    request = Request(principal, permission.action, permission.resource, context, session)
     try:
         decision, policy = decide(
             request,

@@ -45,13 +45,15 @@ class Permission:
 class Request:
     """The request context of an API call.
 
-    principal: the ARN of a role or user, or a service such as ``sns.amazonaws.com``.
+    principal: the ARN of a role or user, or a service such as ``sns.amazonaws.com``. session: the ARN of the role's
+    session, which resource policies can name instead.
     """
 
     principal: str
     action: str
     resource: str
     context: Context = field(default_factory=dict)
+    session: str = ""
 
     @property
     def by_service(self) -> bool:
@@ -171,7 +173,7 @@ def _principal_match(statement: Statement, request: Request) -> str:
     if unsupported:
         raise UnsupportedPolicyError(f"principal type {unsupported.pop()}")
     names = {name for values in principals.values() for name in as_list(values)}
-    if request.principal in names or "*" in as_list(principals.get("AWS")):
+    if names & {request.principal, request.session} or "*" in as_list(principals.get("AWS")):
         return "principal"
     # A deny of the account applies to every principal in it.
     return "account" if names & request.account_names else ""

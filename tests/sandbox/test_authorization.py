@@ -124,6 +124,15 @@ def test_resource_policy_allows_and_denies(role: Role, admin: boto3.Session) -> 
             reader.client("s3").get_object(Bucket="records", Key="closed")
 
 
+def test_trust_policy_can_name_a_session(role: Role, admin: boto3.Session) -> None:
+    named, other = role(), role()
+    session = named.client("sts").get_caller_identity()["Arn"]
+    arn = create_role(admin, trust=ACCOUNT_MAY_ASSUME | {"Principal": {"AWS": session}})
+    named.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")
+    with pytest.raises(ClientError, match="is not authorized to perform: sts:AssumeRole"):
+        other.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")
+
+
 def test_missing_object_is_denied_without_list_permission(role: Role, admin: boto3.Session) -> None:
     admin.client("s3").create_bucket(Bucket="lists")
     with pytest.raises(ClientError, match="not authorized to perform: s3:ListBucket") as error:
