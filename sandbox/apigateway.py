@@ -1,8 +1,9 @@
 """API Gateway: REST APIs at Regional endpoints and custom domain names.
 
 The control plane, the integrations and the gateway responses are MiniStack's. This module routes requests to an API
-(regional endpoint, custom domain name, base path mapping, stage), and rejects configurations that AWS rejects: logging
-without the account's CloudWatch role, and enhanced security policies without an endpoint access mode.
+(regional endpoint, custom domain name, base path mapping, stage), adds the headers of the default gateway responses to
+the errors of functions, and rejects configurations that AWS rejects: logging without the account's CloudWatch role, and
+enhanced security policies without an endpoint access mode.
 
 Not implemented: throttling, access logs, caching, request validation, usage plans, TLS versions, names of Regional
 domain names as on AWS (``d-...``), edge-optimized and private endpoints, the CORS headers of preflights. Plain HTTP
@@ -62,8 +63,8 @@ async def serve(request: Request) -> Response | None:
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
         _record(route, request.method, status, started)
-    lower_case = {name.lower(): str(value) for name, value in headers.items()}
-    return Response(status, lower_case, body if isinstance(body, bytes) else str(body).encode())
+    all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
+    return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
 
 
 def _record(route: tuple[str, str, str], method: str, status: int, started: float) -> None:
@@ -98,3 +99,16 @@ def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
     if "(none)" in mappings:
         return mappings["(none)"]["restApiId"], mappings["(none)"]["stage"], request.path
     return None
+
+
+def _error_headers(api_id: str, status: int) -> dict[str, str]:
+    """Return the headers of the default gateway response, which MiniStack omits if a function fails or is throttled."""
+    response_type = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
+    response = apigateway.gateway_responses.get(api_id, {}).get(response_type, {})
+    prefix = "gatewayresponse.header."
+    parameters = response.get("responseParameters") or {}
+    return {
+        name.removeprefix(prefix).lower(): value.strip("'")
+        for name, value in parameters.items()
+        if name.startswith(prefix)
+    }

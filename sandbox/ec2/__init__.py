@@ -5,7 +5,7 @@ unknown rules and groups, malformed ranges, the quota of 60 rules for each direc
 rule fails in a nondefault VPC and succeeds in the default VPC. All mutating calls, including those that MiniStack
 handles, create CloudTrail events (`events`).
 
-Source: EC2 API reference. Not implemented: groups by name, pages of rules, tags of rules, VPC peering, prefix list
+Source: EC2 API reference. Not implemented: groups by name, tags of rules, VPC peering, prefix list
 entries counting towards the rule quota, IPv6 and prefix list ranges in DescribeSecurityGroups.
 """
 

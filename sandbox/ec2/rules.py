@@ -16,6 +16,7 @@ from ..ministack.requests import get_account_id
 from .ec2_protocol import ApiError, Request, implement
 
 MAX_RULES = 60  # for each direction
+PAGE = 1000  # rules in a response
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 Rule = dict[str, Any]  # as returned by DescribeSecurityGroupRules
 visibility = {"delay": 0.0}  # seconds until changes are listed; set by fault injection
@@ -269,7 +270,9 @@ def _describe(request: Request) -> dict[str, Any]:
         if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
         and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
     ]
-    return {"securityGroupRuleSet": matching}
+    start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", PAGE))
+    more = {"nextToken": str(start + size)} if start + size < len(matching) else {}
+    return {"securityGroupRuleSet": matching[start : start + size], **more}
 
 
 def _requested_rules(request: Request, group: dict[str, Any], is_egress: bool) -> Iterator[Rule]:

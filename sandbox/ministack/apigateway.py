@@ -5,6 +5,7 @@ from .names import Replaceable, need
 rest_apis = need("services.apigateway_v1._rest_apis", "routing requests to an API")
 domain_names = need("services.apigateway_v1._domain_names", "routing requests to a custom domain name")
 base_path_mappings = need("services.apigateway_v1._base_path_mappings", "routing requests to a custom domain name")
+gateway_responses = need("services.apigateway_v1._gateway_responses", "the headers of functions' errors")
 account_settings = need("services.apigateway_v1._account_settings", "the account's role for logs")
 stages = need("services.apigateway_v1._stages_v1", "metrics of methods")
 match_resource = need("services.apigateway_v1._match_resource_tree", "metrics of methods", "api_id segments")

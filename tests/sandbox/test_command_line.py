@@ -1,9 +1,12 @@
-"""The sandbox's command line: the table of `make demo`."""
+"""The sandbox's command line: the table of `make demo`, and the systems that `make e2e` selects."""
 
+import pytest
 from rich.console import Console
 
 from sandbox.command_line import _table
 from walkthroughs.walkthrough import Result
+
+from .conftest import deployable
 
 
 def rows_of(*steps: Result) -> list[list[str]]:
@@ -28,3 +31,8 @@ def test_table_shortens_long_links() -> None:
     link = "https://us-east-1.console.aws.amazon.com/s3/object/bucket?prefix=reports/deploy.md"
     (_, (_, observed, _)) = rows_of(Result("Deploy", f"updated, see {link} and https://example.com/", 1.0))
     assert observed == f"updated, see {link[:52]}… and https://example.com/"
+
+
+def test_several_systems_can_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLY", "lambda_canary static_site")
+    assert deployable() == ["static_site", "lambda_canary"]

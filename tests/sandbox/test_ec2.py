@@ -66,6 +66,15 @@ def group(deployed: Sandbox) -> Iterator[Group]:
     group.delete()
 
 
+def test_rules_are_listed_in_pages(group: Group) -> None:
+    added = group.authorize(*(f"192.0.2.{number}/32" for number in range(8)))
+    filters = [{"Name": "group-id", "Values": [group.id]}]
+    paginator = group.ec2.get_paginator("describe_security_group_rules")
+    pages = [page["SecurityGroupRules"] for page in paginator.paginate(Filters=filters, MaxResults=5)]
+    assert [len(page) for page in pages] == [5, 4]  # with the rule for outgoing traffic
+    assert {rule["SecurityGroupRuleId"] for page in pages for rule in page if not rule["IsEgress"]} == set(added)
+
+
 def test_call_without_active_trail_is_not_recorded(group: Group, deployed: Sandbox) -> None:
     """EventBridge user guide, AWS service events delivered via CloudTrail: a trail with logging is needed."""
     cloudtrail = session(deployed).client("cloudtrail")
