@@ -205,14 +205,18 @@ def _archives_less(before: object, after: object) -> bool:
 
 def _locks_less(before: object, after: object) -> bool:
     """Return whether new objects are locked for fewer days, or in a mode that allows more callers to delete them."""
-    (mode, days), (new_mode, new_days) = _lock(before), _lock(after)
-    return new_mode < mode or new_days < days
+    return any(new < old for new, old in zip(_lock(after), _lock(before), strict=True))
 
 
-def _lock(value: object) -> tuple[int, float]:
+def _lock(value: object) -> tuple[float, float, float]:
+    """Return the strength of the mode, the days of retention, and those after the release of an event hold."""
     retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
     mode = _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
-    return mode, _number(retention.get("Days", 0)) + 365 * _number(retention.get("Years", 0))
+    return mode, _period_days(retention), _period_days(_object(retention.get("DefaultEventHold")))
+
+
+def _period_days(period: Mapping[str, object]) -> float:
+    return _number(period.get("Days", 0)) + 365 * _number(period.get("Years", 0))
 
 
 def _turns_off_protection(before: object, after: object) -> bool:

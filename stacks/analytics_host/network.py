@@ -59,7 +59,12 @@ class Network(Construct):
         log_group = logs.LogGroup(
             self, "FlowLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )
-        vpc.add_flow_log("Traffic", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group))
+        # Accepted traffic only: anyone can send packets that the security group rejects, and each would cost money.
+        vpc.add_flow_log(
+            "Traffic",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group),
+            traffic_type=ec2.FlowLogTrafficType.ACCEPT,
+        )
         (subnet,) = vpc.public_subnets
         resource = cfn_resource(subnet, ec2.CfnSubnet)
         resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"

@@ -26,6 +26,8 @@ LOG_GROUP_EVENTS = ["AssociateKmsKey", "DeleteLogGroup"]
 EVENT_BUS_EVENTS = ["UpdateEventBus"]
 # Of PutAccountPolicy: CloudWatch Logs can stop extracting metrics from the function's log.
 METRICS_POLICY = ["METRIC_EXTRACTION_POLICY"]
+# Of Cloud Control API. The calls that it then makes can look like CloudFormation's, which are excluded.
+CLOUD_CONTROL_EVENTS = ["DeleteResource", "UpdateResource"]
 # Calls with which any CloudFormation stack can change the policies of resources that this stack created.
 ATTACHMENT_EVENTS = ["SetTopicAttributes", {"prefix": "AddPermission"}]
 
@@ -55,6 +57,8 @@ def report_tampering(
         "functionName": functions,
         "alarmName": stack_names,
         "alarmNames": stack_names,
+        # Of Cloud Control API: a name or an ARN; for a key, its ID.
+        "identifier": [{"wildcard": f"*{stack_name}-*"}, {"suffix": topic.key.key_id}],
         "keyId": [{"suffix": topic.key.key_id}],  # an ARN ends in the ID
         "resourceArn": [topic.topic_arn, table.table_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
@@ -66,6 +70,7 @@ def report_tampering(
         {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
         # An ARN, which AssociateKmsKey accepts instead of the name.
         {"requestParameters": {"resourceIdentifier": [{"wildcard": f"*:log-group:{stack_name}-*"}]}},
+        *_parameters({"typeName": ["AWS::CloudTrail::Trail"]}, eventName=CLOUD_CONTROL_EVENTS),
         *_parameters(watched_resources),
     ]
     not_by_stacks = {"sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}]}
@@ -85,6 +90,7 @@ def report_tampering(
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
                 *_parameters({"name": other_rule, "rule": other_rule}, **not_by_stacks),
+                *_parameters({"identifier": [{"wildcard": f"*{tampering.rule_name}*"}]}),
                 {"eventName": EVENT_BUS_EVENTS},
                 # Lambda's PutResourcePolicy overwrites the permissions of EventBridge.
                 *_parameters({"resourceArn": functions, "policyType": METRICS_POLICY}),

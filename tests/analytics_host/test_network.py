@@ -51,9 +51,13 @@ def test_existing_subnet_creates_no_vpc(existing_vpc: dict[str, Any]) -> None:
     assert hosts_group(existing_vpc)["VpcId"] == "vpc-0123456789abcdef0"
 
 
-def test_new_vpc_has_flow_log_and_no_nat_gateway(template: dict[str, Any]) -> None:
+def test_flow_log_leaves_out_rejected_traffic(template: dict[str, Any]) -> None:
+    """The host has a public address. A flood from random ports would add a record, for 0.50 USD per GB, per packet."""
+    assert only_resource(template, "AWS::EC2::FlowLog")["TrafficType"] == "ACCEPT"
+
+
+def test_new_vpc_has_no_nat_gateway(template: dict[str, Any]) -> None:
     assert not resources_of_type(template, "AWS::EC2::NatGateway")
-    assert only_resource(template, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
     assert len(resources_of_type(template, "AWS::EC2::Subnet")) == 1
 
 

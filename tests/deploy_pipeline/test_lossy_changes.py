@@ -81,6 +81,7 @@ LOSSY = [
     ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "no longer protected against deletion"),
     ("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48}, {}, "RetentionPeriodHours 48 -> 24 hours"),
     ("AWS::CloudTrail::Trail", {"IsLogging": True}, {"IsLogging": False}, "API calls are no longer recorded"),
+    ("AWS::DLM::LifecyclePolicy", {}, {"ExtendDeletion": True}, "no longer retains are deleted"),
     ("AWS::Events::Archive", {}, {"RetentionDays": 1}, "RetentionDays 0 -> 1 days"),
     ("AWS::ECR::Repository", {}, {"LifecyclePolicy": {"LifecyclePolicyText": "{}"}}, "images that it selects"),
     ("AWS::S3::BucketPolicy", bucket_policy(ALLOW, *deny("a")), bucket_policy(ALLOW), "loses or changes a `Deny`"),
@@ -292,6 +293,7 @@ def test_state_machine_rejects_loss_unless_exempted(monkeypatch: pytest.MonkeyPa
 
 STACKS_HIDDEN = "the changes of its stacks are not visible"
 PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
+VERSION = {"ProvisioningArtifactName": "v1"}
 
 
 @pytest.mark.parametrize(
@@ -301,6 +303,8 @@ PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
         ("AWS::CloudFormation::StackSet", {"TemplateURL": "a"}, {"TemplateURL": "b"}, STACKS_HIDDEN),
         ("AWS::CloudFormation::StackSet", {"StackInstancesGroup": [{"Regions": ["a"]}]}, {}, STACKS_HIDDEN),
         (PRODUCT, {"ProvisioningArtifactId": "pa-1"}, {"ProvisioningArtifactId": "pa-2"}, STACKS_HIDDEN),
+        (PRODUCT, {"ProductName": "a"} | VERSION, {"ProductName": "b"} | VERSION, STACKS_HIDDEN),
+        (PRODUCT, VERSION, {"ProvisioningPreferences": {"StackSetOperationType": "DELETE"}} | VERSION, STACKS_HIDDEN),
         (
             "AWS::DataSync::Task",
             {},

@@ -56,7 +56,7 @@ def noncurrent(*limits: tuple[int, int]) -> list[dict[str, Any]]:
     return [{"Status": "Enabled", "NoncurrentVersionExpiration": item} for item in expirations]
 
 
-def lock(mode: str, **period: int) -> dict[str, Any]:
+def lock(mode: str, **period: Any) -> dict[str, Any]:
     return {"Rule": {"DefaultRetention": {"Mode": mode, **period}}}
 
 
@@ -159,6 +159,9 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (OBJECT_LOCK, lock("GOVERNANCE", Days=365), lock("COMPLIANCE", Years=1), False),
         (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=365), False),
         (OBJECT_LOCK, None, lock("GOVERNANCE", Days=1), False),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=9, DefaultEventHold={"Days": 9}), lock("GOVERNANCE", Days=9), True),
+        (OBJECT_LOCK, lock("", DefaultEventHold={"Years": 1}), lock("", DefaultEventHold={"Days": 364}), True),
+        (OBJECT_LOCK, lock("", DefaultEventHold={"Days": 365}), lock("", DefaultEventHold={"Years": 1}), False),
         (ATTRIBUTE_OFF, attribute("true"), attribute("false"), True),
         (ATTRIBUTE_OFF, attribute("true"), None, True),
         (ATTRIBUTE_OFF, attribute("false"), attribute("true"), False),

@@ -223,6 +223,52 @@ def test_end_of_metric_extraction_is_reported(template: dict[str, Any], ip: str)
     assert not is_reported(template, call("PutAccountPolicy", other, ip=ip))
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the stack's resources or a trail are changed or disabled",
+)
+@pytest.mark.parametrize(
+    ("resource_type", "prefix", "form"),
+    [
+        ("AWS::Events::Rule", "Sweep", f"arn:aws:events:us-east-1:111111111111:rule/{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::Events::Rule", "Changes", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::Lambda::EventInvokeConfig", "Function", f"{STACK}-{{}}-0A1B2C3D4E5F|$LATEST"),
+        ("AWS::SNS::Topic", "", f"arn:aws:sns:us-east-1:111111111111:{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::KMS::Key", "TopicKey", "{}"),
+        ("AWS::CloudWatch::Alarm", "NoSweep", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+    ],
+)
+@pytest.mark.parametrize("name", ["UpdateResource", "DeleteResource"])
+def test_change_through_cloud_control_is_reported(
+    template: dict[str, Any], name: str, resource_type: str, prefix: str, form: str
+) -> None:
+    """AWS does not document the source of the calls that Cloud Control API makes. It can be CloudFormation."""
+    (resource,) = (k for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix))
+    parameters = {"typeName": resource_type, "identifier": form.format(resource)}
+    assert is_reported(template, call(name, parameters, source="aws.cloudcontrolapi"))
+    other = parameters | {"identifier": "another"}
+    assert not is_reported(template, call(name, other, source="aws.cloudcontrolapi"))
+
+
+def test_rule_disabled_through_cloud_control_is_reported_by_the_other_rule(template: dict[str, Any]) -> None:
+    (tampering, name), (other, other_name) = (
+        (rule, key)
+        for rule in tampering_rules(template)
+        for key, resource in template["Resources"].items()
+        if resource["Properties"] == rule
+    )
+    for rule, changed in ((tampering, f"{STACK}-{other_name}-0A1B2C3D4E5F"), (other, name)):
+        record = call("UpdateResource", {"identifier": f"arn:aws:events:us-east-1:111111111111:rule/{changed}"})
+        assert eventbridge.matches_pattern(json.dumps(resolved(rule["EventPattern"])), record)
+
+
+def test_trail_stopped_through_cloud_control_is_reported(template: dict[str, Any]) -> None:
+    parameters = {"typeName": "AWS::CloudTrail::Trail", "identifier": "any"}
+    assert is_reported(template, call("UpdateResource", parameters, source="aws.cloudcontrolapi"))
+    assert not is_reported(template, call("CreateResource", parameters, source="aws.cloudcontrolapi"))
+
+
 def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     for current, rule in ((t, rule) for t in (template, full_template) for rule in tampering_rules(t)):
         pattern = json.dumps(resolved(rule["EventPattern"]), separators=(",", ":"))
