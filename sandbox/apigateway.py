@@ -63,7 +63,7 @@ async def serve(request: Request) -> Response | None:
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
         _record(route, request.method, status, started)
-    all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
+        all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
     return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
 
 
