@@ -23,7 +23,7 @@ from ..process import Sandbox, SandboxError, remove_aws_variables
 from ..target import SPEED, endpoints_of, regions_of, session, settings_for, target_of
 from .usage import usage
 
-EPILOG = """Both commands deploy all systems by default; the demo of all systems takes about 2.5 minutes.
+EPILOG = """Both commands deploy all systems by default; the demo of all systems takes about three minutes.
 analytics_host requires `make analysis`. `make demo` and `make sandbox` install everything first.
 
 Examples:
