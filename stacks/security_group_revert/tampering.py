@@ -51,18 +51,18 @@ def report_tampering(
     stack_names = [{"prefix": f"{stack_name}-"}]
     # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
     functions = [{"wildcard": f"*{function.function_name}*"}]
+    key_id = [{"suffix": topic.key.key_id}]  # an ARN ends in it
     watched_resources: dict[str, list[Any]] = {
         "name": stack_names,
         "rule": stack_names,
         "functionName": functions,
         "alarmName": stack_names,
         "alarmNames": stack_names,
-        # Of Cloud Control API: a name or an ARN; for a key, its ID.
-        "identifier": [{"wildcard": f"*{stack_name}-*"}, {"suffix": topic.key.key_id}],
-        "keyId": [{"suffix": topic.key.key_id}],  # an ARN ends in the ID
+        "identifier": [{"wildcard": f"*{stack_name}-*"}],  # of Cloud Control API: a name or an ARN
+        "keyId": key_id,
         "resourceArn": [topic.topic_arn, table.table_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
-        "tableName": [table.table_name, table.table_arn],
+        "tableName": [{"suffix": table.table_name}],  # an ARN ends in the name
         "topicArn": [topic.topic_arn],
     }
     by_others = [
@@ -70,7 +70,6 @@ def report_tampering(
         {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
         # An ARN, which AssociateKmsKey accepts instead of the name.
         {"requestParameters": {"resourceIdentifier": [{"wildcard": f"*:log-group:{stack_name}-*"}]}},
-        *_parameters({"typeName": ["AWS::CloudTrail::Trail"]}, eventName=CLOUD_CONTROL_EVENTS),
         *_parameters(watched_resources),
     ]
     not_by_stacks = {"sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}]}
@@ -90,7 +89,8 @@ def report_tampering(
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
                 *_parameters({"name": other_rule, "rule": other_rule}, **not_by_stacks),
-                *_parameters({"identifier": [{"wildcard": f"*{tampering.rule_name}*"}]}),
+                *_parameters({"typeName": ["AWS::CloudTrail::Trail"]}, eventName=CLOUD_CONTROL_EVENTS),
+                *_parameters({"identifier": [{"wildcard": f"*{tampering.rule_name}*"}, *key_id]}),
                 {"eventName": EVENT_BUS_EVENTS},
                 # Lambda's PutResourcePolicy overwrites the permissions of EventBridge.
                 *_parameters({"resourceArn": functions, "policyType": METRICS_POLICY}),
