@@ -111,6 +111,8 @@ def _limits(rule: Mapping[str, object]) -> Iterator[tuple[str, float, float]]:
         yield f"date {rule['ExpirationDate']}", 0, 0
     noncurrent = _object(rule.get("NoncurrentVersionExpiration"))
     if "NoncurrentVersionExpirationInDays" in rule:
+        if noncurrent:  # AWS does not document which of the two applies
+            raise HiddenValueError
         noncurrent = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
     if noncurrent:
         kept = _number(noncurrent.get("NewerNoncurrentVersions", 0))

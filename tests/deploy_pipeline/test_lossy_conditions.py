@@ -207,6 +207,8 @@ def test_condition_holds_only_if_data_can_be_lost(
         (WEAKENED, "****", "Retain"),
         (EXPIRY, {}, "****"),
         (LIFECYCLE, expiration(7), "****"),
+        # AWS does not document which of the two periods applies; the first one is deprecated.
+        (LIFECYCLE, noncurrent((9, 0)), [noncurrent((1, 0))[0] | {"NoncurrentVersionExpirationInDays": 9}]),
         (DENY, denials("A"), "****"),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy="****")]),
         (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
