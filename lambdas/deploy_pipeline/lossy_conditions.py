@@ -232,8 +232,10 @@ def _is_protected(attributes: object) -> bool:
 
 
 def _is_more_mutable(before: object, after: object) -> bool:
-    strengths = {"IMMUTABLE": 3, "IMMUTABLE_WITH_EXCLUSION": 2, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
-    return _strength(strengths, after) < _strength(strengths, before)
+    """Compare the modes; the filters of one with exclusions name the tags that those of the other leave alone."""
+    strengths = {"IMMUTABLE": 2, "IMMUTABLE_WITH_EXCLUSION": 1, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
+    old, new = _strength(strengths, before), _strength(strengths, after)
+    return new < old or (new == old and before != after)
 
 
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)

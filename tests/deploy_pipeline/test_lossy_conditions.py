@@ -172,6 +172,10 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (OVERWRITABLE, "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", True),
         (OVERWRITABLE, "MUTABLE_WITH_EXCLUSION", "MUTABLE", True),
         (OVERWRITABLE, "MUTABLE", "IMMUTABLE_WITH_EXCLUSION", False),
+        # The filters then name the tags that can be overwritten, instead of those that cannot.
+        (OVERWRITABLE, "MUTABLE_WITH_EXCLUSION", "IMMUTABLE_WITH_EXCLUSION", True),
+        (OVERWRITABLE, "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION", True),
+        (OVERWRITABLE, "MUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION", False),
         (CHANGED, "ONE_YEAR", None, True),
         (DENY, denials("A", "B"), denials("A"), True),
         (DENY, deny(), deny(Action=KNOWN_AFTER_APPLY), True),
