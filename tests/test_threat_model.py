@@ -192,7 +192,7 @@ def test_page_names_existing_tests_and_outputs(assembly: Assembly) -> None:
 
 
 def test_page_names_the_functions_of_aws_cdk_lib(every_assembly: list[Assembly]) -> None:
-    """Whoever may invoke one chooses the buckets and the files: they take both from the event."""
+    """Callers who may invoke one choose the buckets and the files: they take both from the event."""
     names = {
         re.sub(r"(CustomResourceProviderHandler)?[0-9A-F]{8}\w*$", "", name)
         for template in all_templates(every_assembly).values()

@@ -376,9 +376,8 @@ def test_email_is_subscribed_in_every_region(full_assembly: Assembly) -> None:
 
 
 def test_methods_have_metrics_and_log_no_bodies(single_region: Assembly) -> None:
-    settings = only_resource(single_region.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")[
-        "MethodSettings"
-    ]
+    template = single_region.template("MultiRegionApi-ap-northeast-1")
+    settings = only_resource(template, "AWS::ApiGateway::Stage")["MethodSettings"]
     (default,) = (s for s in settings if s["ResourcePath"] == "/*")
     assert (default["ThrottlingRateLimit"], default["ThrottlingBurstLimit"]) == (7, 14), "the setting"
     for method in settings:
