@@ -181,6 +181,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "Status", TURNED_ON, NOT_RETAINED, "ENABLED"),
     LossyChange("AWS::IoTAnalytics::Channel", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, 90, "days"),
+    LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.Unlimited", TURNED_OFF, OLD_DATA, "false"),
     LossyChange("AWS::IoTAnalytics::Datastore", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "data encrypted with it cannot be read", "true"),
     LossyChange("AWS::KMS::Key", "KeyPolicy", DENY, UNDENIED),

@@ -120,7 +120,10 @@ def _limits(rule: Mapping[str, object]) -> Iterator[tuple[str, float, float]]:
 
 
 def _loses_replicas(before: object, after: object) -> bool:
-    """Return whether a replica of a table is removed, or loses a protection."""
+    """Return whether a replica of a table is removed, or loses a protection.
+
+    Protection against disassociation is not one: a disassociated replica remains with its data.
+    """
     remaining, previous = (
         {str(replica.get("Region")): replica for replica in map(_object, _list(replicas))}
         for replicas in (after, before)
@@ -252,5 +255,7 @@ REMOVED = Condition("is removed", lambda before, after: bool(before) and not aft
 SET = Condition("is set or changed", lambda _, after: bool(after))
 EXPIRY = Condition("is enabled, or uses another attribute", _expires_by_time)
 LIFECYCLE = Condition("has a new or earlier expiration", _expires_more_objects)
-REPLICAS = Condition("loses a replica, or a protection of one", _loses_replicas)
+REPLICAS = Condition(
+    "loses a replica, or one's protection against deletion, recoverable days or a `Deny` statement", _loses_replicas
+)
 DENY = Condition("loses or changes a `Deny` statement", _drops_deny)

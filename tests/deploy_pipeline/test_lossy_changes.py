@@ -81,6 +81,12 @@ LOSSY = [
     ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "no longer protected against deletion"),
     ("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48}, {}, "RetentionPeriodHours 48 -> 24 hours"),
     ("AWS::CloudTrail::Trail", {"IsLogging": True}, {"IsLogging": False}, "API calls are no longer recorded"),
+    (
+        "AWS::IoTAnalytics::Dataset",
+        {"RetentionPeriod": {"Unlimited": True}},
+        {"RetentionPeriod": {"NumberOfDays": 90}},
+        "RetentionPeriod.Unlimited is turned off",
+    ),
     ("AWS::DLM::LifecyclePolicy", {}, {"ExtendDeletion": True}, "no longer retains are deleted"),
     ("AWS::Events::Archive", {}, {"RetentionDays": 1}, "RetentionDays 0 -> 1 days"),
     ("AWS::ECR::Repository", {}, {"LifecyclePolicy": {"LifecyclePolicyText": "{}"}}, "images that it selects"),

@@ -137,6 +137,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (REPLICAS, [replica("a", days="7")], [replica("a")], False),
         (REPLICAS, [replica("a", recovery="false")], [replica("a", days="7")], False),
         (REPLICAS, [{"Region": "a"}], [], True),
+        (REPLICAS, [replica("a") | {"DisassociationProtectionEnabled": "true"}], [replica("a")], False),
         (REPLICAS, [replica("a", policy=deny())], [replica("a")], True),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny(Action="s3:Get*"))], True),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny())], False),
