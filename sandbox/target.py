@@ -87,7 +87,7 @@ def target_of(sandbox: Sandbox) -> Target:
 def read_mailbox(sandbox: Sandbox) -> list[EmailMessage]:
     """Return the messages that the sandbox delivered; see `sandbox/sns.py`."""
     url = f"http://127.0.0.1:{sandbox.ports['http']}/messages.json"
-    messages: list[EmailMessage] = urllib3.request("GET", url, headers={"Host": MAILBOX_HOST}).json()
+    messages: list[EmailMessage] = urllib3.PoolManager().request("GET", url, headers={"Host": MAILBOX_HOST}).json()
     return messages
 
 
@@ -107,7 +107,9 @@ def control(sandbox: Sandbox, operation: str, **parameters: Any) -> Any:
     request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": f"Sandbox.{operation}"})
     keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]
     SigV4Auth(Credentials(*keys), "sandbox", REGION).add_auth(request)
-    response = urllib3.request("POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items()))
+    response = urllib3.PoolManager().request(
+        "POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items())
+    )
     if response.status != 200:
         raise RuntimeError(f"Sandbox.{operation} returned {response.status}: {response.data!r}")
     return response.json()

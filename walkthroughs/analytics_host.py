@@ -212,7 +212,9 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
     def _status_without_password(self) -> int | None:
         """Return H2O's status code without a password; None while H2O starts."""
         try:
-            return urllib3.request("GET", f"http://127.0.0.1:{self._h2o_port}/3/Cloud", retries=False).status
+            return (
+                urllib3.PoolManager().request("GET", f"http://127.0.0.1:{self._h2o_port}/3/Cloud", retries=False).status
+            )
         except urllib3.exceptions.HTTPError:
             return None
 

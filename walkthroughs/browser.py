@@ -49,7 +49,7 @@ def browser(target: Target, width: int = 1000, height: int = 700) -> Iterator[An
             options.add_argument("--ignore-certificate-errors")
         driver_session = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
         try:
-            driver_session.set_page_load_timeout(30)
+            driver_session.set_page_load_timeout(120)
             yield driver_session
         finally:
             driver_session.quit()

@@ -64,7 +64,7 @@ class Proxy:
 
     def send(self, request: bytes) -> str:
         """Send the bytes of a request, and return the response."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
             client.sendall(request)
             response = b""
             with suppress(TimeoutError, ConnectionResetError):
@@ -115,7 +115,7 @@ def start_nginx(folder: Path, site: str, *prefix: str) -> subprocess.Popen[bytes
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "nginx ended"
         with suppress(OSError):

@@ -57,7 +57,7 @@ class Deployment:
             description = self.step_functions.describe_execution(executionArn=execution)
             return None if description["status"] == "RUNNING" else dict(description)
 
-        return self.target.wait_until(ended, f"the end of {execution}", seconds=60)
+        return self.target.wait_until(ended, f"the end of {execution}", seconds=120)
 
     def deploy(self, resources: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return self.wait(self.start(resources, **fields))
@@ -74,7 +74,7 @@ class Deployment:
         return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
 
     def wait_for_state(self, execution: str, state: str) -> None:
-        self.target.wait_until(lambda: state in self.states(execution), f"{state} is entered", seconds=30)
+        self.target.wait_until(lambda: state in self.states(execution), f"{state} is entered", seconds=120)
 
     def status(self) -> str:
         (stack,) = self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"]

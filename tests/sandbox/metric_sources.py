@@ -152,7 +152,9 @@ class MetricSources:
         return Source(dimensions, lambda: self._request(host, "/prod/", int(status)))
 
     def _request(self, host: str, path: str, status: int) -> None:
-        response = urllib3.request("GET", f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host})
+        response = urllib3.PoolManager().request(
+            "GET", f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host}
+        )
         assert response.status == status, response.data
 
     def _edge_function(self, metric: str) -> Source:
@@ -196,7 +198,7 @@ class MetricSources:
         return Source({"HealthCheckId": check}, lambda: invert(True), lambda: invert(False))
 
 
-def repeat(action: Callable[[], Any], until: Callable[[], Any], seconds: float = 20) -> bool:
+def repeat(action: Callable[[], Any], until: Callable[[], Any], seconds: float = 60) -> bool:
     """Repeat an action several times per second until a condition holds, and return whether it does."""
     end = time.time() + seconds
     while time.time() < end:

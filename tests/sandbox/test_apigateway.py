@@ -54,7 +54,7 @@ def test_error_of_throttled_function_names_the_region(deployed: Sandbox) -> None
     lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     try:
         url, host = f"http://127.0.0.1:{deployed.ports['http']}/helloworld", urlsplit(outputs["RegionalUrl"]).netloc
-        response = urllib3.request("GET", url, headers={"Host": host}, retries=False)
+        response = urllib3.PoolManager().request("GET", url, headers={"Host": host}, retries=False)
     finally:
         lambda_.delete_function_concurrency(FunctionName=name)
     assert response.status >= 400

@@ -78,7 +78,7 @@ def create_queue(admin: boto3.Session, policy: str = "") -> tuple[str, str]:
     return admin.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"], f"{QUEUES}:{name}"
 
 
-def messages(admin: boto3.Session, url: str, seconds: float = 2) -> list[str]:
+def messages(admin: boto3.Session, url: str, seconds: float = 60) -> list[str]:
     """Return the messages of a queue, as soon as there are some."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -37,7 +37,9 @@ class Attacker:
         signer = S3SigV4Auth if service == "s3" else SigV4Auth
         signer(self.credentials, service, "us-east-1").add_auth(request)
         signed = dict(request.headers.items())
-        response = urllib3.request(method, f"{self.url}{path}", body=body.encode(), headers=signed, retries=False)
+        response = urllib3.PoolManager().request(
+            method, f"{self.url}{path}", body=body.encode(), headers=signed, retries=False
+        )
         return response.status, response.data.decode()
 
 
@@ -110,7 +112,9 @@ def test_second_target_does_not_decide(attacker: Attacker) -> None:
     headers = urllib3.HTTPHeaderDict((name, value) for name, value in request.headers.items() if name != "X-Amz-Target")
     for target in targets:
         headers.add("X-Amz-Target", target)
-    response = urllib3.request("POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False)
+    response = urllib3.PoolManager().request(
+        "POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False
+    )
     assert response.status == 403, response.data
 
 

@@ -189,7 +189,7 @@ def start_waiting_execution(app: Deployment) -> str:
 
 
 def wait_until_nothing_is_left(app: Deployment) -> None:
-    app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
+    app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=120)
 
 
 @pytest.mark.reliability(

@@ -35,14 +35,14 @@ def test_stopped_execution_cannot_be_approved(app: Deployment) -> None:
                         return content
                 return None
 
-            return app.target.wait_until(find, f"a notification with {text!r}", seconds=60)
+            return app.target.wait_until(find, f"a notification with {text!r}", seconds=120)
 
         app.create({"Queue": QUEUE, "Topic": TOPIC})
         execution = app.start({"Queue": QUEUE}, onUnsafe="ask")
         request = notification(f"The deployment of {app.stack} waits for approval")
         assert app.left(), "the change set was not kept"
         app.step_functions.stop_execution(executionArn=execution, cause="by an operator")
-        app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
+        app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=120)
         (command,) = (line for line in request.splitlines() if line.startswith("aws sqs") and '"approve"' in line)
         words = shlex.split(command)
         body = json.loads(words[words.index("--message-body") + 1]) | {"reason": "It looked good"}

@@ -115,7 +115,7 @@ class Pipeline:
                     return text
             return None
 
-        text = self.target.wait_until(request, "a request for approval", seconds=60)
+        text = self.target.wait_until(request, "a request for approval", seconds=120)
         before()
         (command,) = (line for line in text.splitlines() if line.startswith("aws sqs") and f'"{decision}"' in line)
         words = shlex.split(command)

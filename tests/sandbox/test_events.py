@@ -53,7 +53,7 @@ class Rule:
         self.events.put_targets(Rule=self.name, Targets=[target])
         self.events.put_events(Entries=[{"Source": self.name, "DetailType": "order", "Detail": '{"number": 7}'}])
 
-    def receive(self, queue: str, seconds: int = 5) -> dict[str, Any]:
+    def receive(self, queue: str, seconds: int = 20) -> dict[str, Any]:
         """Return the message that arrives in a queue, or an empty one."""
         response = self.sqs.receive_message(
             QueueUrl=queue, MessageAttributeNames=["All"], WaitTimeSeconds=seconds, VisibilityTimeout=0

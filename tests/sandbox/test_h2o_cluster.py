@@ -47,9 +47,13 @@ def test_metadata_service_requires_a_token(sandbox: Sandbox) -> None:
     ec2 = session(sandbox).client("ec2")
     (instance, *_) = (i for r in ec2.describe_instances()["Reservations"] for i in r["Instances"])
     url = f"http://127.0.0.1:{sandbox.ports['http']}/metadata/{instance['InstanceId']}/latest"
-    token = urllib3.request("PUT", f"{url}/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}).data
+    token = (
+        urllib3.PoolManager()
+        .request("PUT", f"{url}/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+        .data
+    )
     headers = {"X-aws-ec2-metadata-token": token.decode()}
-    address = urllib3.request("GET", f"{url}/meta-data/local-ipv4", headers=headers)
+    address = urllib3.PoolManager().request("GET", f"{url}/meta-data/local-ipv4", headers=headers)
     assert address.data.decode() == instance["PrivateIpAddress"]
-    assert urllib3.request("GET", f"{url}/meta-data/local-ipv4").status == 401
-    assert urllib3.request("GET", f"{url}/meta-data/spot", headers=headers).status == 404
+    assert urllib3.PoolManager().request("GET", f"{url}/meta-data/local-ipv4").status == 401
+    assert urllib3.PoolManager().request("GET", f"{url}/meta-data/spot", headers=headers).status == 404

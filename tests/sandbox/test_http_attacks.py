@@ -32,7 +32,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def send(port: int, head: list[str], body: bytes = b"") -> str:
     """Send a request and return the start of the response. The connection is not closed for writing."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
         try:
             for start in range(0, len(body), CHUNK):
@@ -168,7 +168,7 @@ def test_incomplete_upload_is_not_stored(sandbox: Sandbox) -> None:
     for key, body in (("part", b"start"), ("whole", b"x" * 100)):
         url = s3.generate_presigned_url("put_object", Params={"Bucket": "incomplete", "Key": key})
         path = url.removeprefix(sandbox.url)
-        with socket.create_connection(("127.0.0.1", sandbox.ports["aws"]), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", sandbox.ports["aws"]), timeout=60) as connection:
             head = f"PUT {path} HTTP/1.1\r\nHost: {host(sandbox)}\r\nContent-Length: 100\r\n\r\n"
             connection.sendall(head.encode() + body)
             connection.shutdown(socket.SHUT_WR)
@@ -181,7 +181,7 @@ def send_http2(port: int, headers: list[tuple[str, str]], body: bytes = b"") -> 
     client = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
     client.initiate_connection()
     client.send_headers(1, headers, end_stream=not body)
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         while True:
             while body and (room := min(client.local_flow_control_window(1), client.max_outbound_frame_size)):
                 client.send_data(1, body[:room], end_stream=len(body) <= room)

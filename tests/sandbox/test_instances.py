@@ -84,7 +84,7 @@ def states(ec2: Any, **selection: Any) -> dict[str, str]:
 
 
 def wait_for(ec2: Any, state: str, *names: str) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while set(states(ec2, InstanceIds=list(names)).values()) != {state}:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -104,7 +104,7 @@ def test_throttled_events_wait_for_concurrency(sandbox: Sandbox) -> None:
         events = functions.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
         return {e["message"] for e in events} >= {"event 0", "event 1", "event 2"}
 
-    target_of(sandbox).wait_until(handled, "the three events are handled", seconds=15)
+    target_of(sandbox).wait_until(handled, "the three events are handled", seconds=60)
 
 
 def test_reserved_concurrency_leaves_a_hundred_unreserved(functions: Functions) -> None:

@@ -92,7 +92,7 @@ def url(folder: Path) -> Iterator[str]:
     "static_site", "System-specific", fault="a site with inline scripts, which the default policy blocks"
 )
 def test_page_works_with_derived_policy_only(folder: Path, url: str) -> None:
-    target = Target(boto3.Session(), timeout_seconds=10, propagation_seconds=0)
+    target = Target(boto3.Session(), timeout_seconds=60, propagation_seconds=0)
     derived = site_policy(folder, DEFAULT)
     allowed = site_policy(folder, DEFAULT, additional_sources=derived.additional_sources)
     assert derived.embeds_itself, "the stack sends SAMEORIGIN then"
