@@ -17,7 +17,7 @@ from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
 from .drift import drift
 from .dynamic_references import in_create_only, unversioned
 from .identity_sources import Sources, identity_source, sources
-from .lossy_changes import losses, with_values
+from .lossy_changes import SYNC, losses, with_values
 from .policy_targets import outside_target, remaining_types
 from .property_values import shown_change
 from .revisions import is_superseded, new_revisions
@@ -262,7 +262,7 @@ def _reasons(item: _Inspected, policy: Policy, retained: set[str], *, superseded
         yield _removed_or_replaced(item, policy, retained)
     if item.unversioned and not policy.conditional and not superseded:
         yield f"it may be replaced because of {', '.join(item.unversioned)}: dynamic references without a version"
-    if item.resource.get("Action") in UPDATES:
+    if item.resource.get("Action") in (*UPDATES, SYNC):
         yield from losses(item.resource)
     yield item.outside_target
     if policy.drift == "reject":

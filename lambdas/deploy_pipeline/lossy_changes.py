@@ -35,7 +35,9 @@ from .lossy_conditions import (
 from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 ANY_TYPE = "any type"
+SYNC = "SyncWithActual"  # the action that brings the template in line with the resource instead
 MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
+TRUNCATED = "(Truncated-Signature)"  # the start of its replacement for a large value, in which others may be masked
 HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
 SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
@@ -55,6 +57,9 @@ STACKS_HIDDEN = "the changes of its stacks are not visible"
 TTL = "amazondynamodb/latest/developerguide/TTL.html"
 EXPIRY_IN_S3 = "AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html"
 PITR = "PointInTimeRecoverySpecification"
+UPGRADE, RESHARD = "EnableVersionUpgrade", "UseOnlineResharding"  # update policies
+EMPTIED = "an empty one replaces it"
+WITHOUT = f"without the update policy `{{}}`, {EMPTIED}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class LossyChange:
 
     default: AWS's default for a property that is not in the template; None if it is unknown.
     guide: the page of AWS's documentation, if it is not the reference of the resource type.
+    unless: the update policy without which CloudFormation replaces the resource, whatever the change set says.
     """
 
     type: str
@@ -72,6 +78,7 @@ class LossyChange:
     default: object = None
     unit: str = ""
     guide: str = ""
+    unless: str = ""
 
     @property
     def steps(self) -> list[str]:
@@ -157,11 +164,14 @@ LOSSY_CHANGES = (
                 "a replication can overwrite it", "ENABLED"),
     LossyChange("AWS::EKS::Cluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
+    LossyChange("AWS::ElastiCache::ReplicationGroup", "NumNodeGroups", CHANGED, WITHOUT.format(RESHARD),
+                unless=RESHARD),
     LossyChange("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElastiCache::ServerlessCache", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElasticBeanstalk::Application", "ResourceLifecycleConfig", SET,
                 "old application versions are deleted"),
     LossyChange("AWS::ElasticLoadBalancingV2::LoadBalancer", "LoadBalancerAttributes", ATTRIBUTE_OFF, UNPROTECTED),
+    LossyChange("AWS::Elasticsearch::Domain", "ElasticsearchVersion", CHANGED, WITHOUT.format(UPGRADE), unless=UPGRADE),
     LossyChange("AWS::Events::Archive", "RetentionDays", SHORTENED, "events older than that are deleted", 0, "days"),
     LossyChange("AWS::EventsV2::EventBus", "StorageConfiguration.RetentionPeriodInDays", LOWERED,
                 "events older than that are deleted", None, "days"),
@@ -205,6 +215,8 @@ LOSSY_CHANGES = (
     LossyChange("AWS::NeptuneGraph::Graph", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
     LossyChange("AWS::NetworkFirewall::Firewall", "DeleteProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::OpenSearchServerless::Collection", "DeletionProtection", TURNED_OFF, UNPROTECTED, "DISABLED"),
+    LossyChange("AWS::OpenSearchService::Domain", "EngineVersion", CHANGED, WITHOUT.format(UPGRADE), unless=UPGRADE),
+    LossyChange("AWS::OpenSearchService::Domain", "VPCOptions", REMOVED, EMPTIED),
     LossyChange("AWS::QLDB::Ledger", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
     LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
     LossyChange("AWS::RDS::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
@@ -276,7 +288,10 @@ LOSSY_CHANGES = (
 
 
 def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
-    """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
+    """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`.
+
+    If only CloudFormation's record of a resource changes, its deletion policy can be weaker, but no property changes.
+    """
     before, after = resource["Before"], resource["After"]
     if None in (before, after) and any(
         map(_is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))
@@ -284,8 +299,9 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
+    types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
     for row in LOSSY_CHANGES:
-        if row.type in (ANY_TYPE, resource.get("ResourceType")):
+        if row.type in types and not _allows(after, row.unless):
             default = row.default
             if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
                 default = "Snapshot"
@@ -316,6 +332,10 @@ def _is_too_deep(context: str | None) -> bool:
         return True
 
 
+def _allows(after: object, update_policy: str) -> bool:
+    return bool(update_policy) and str(_value(after, ["UpdatePolicy", update_policy], "")).lower() == "true"
+
+
 def _names(target: ResourceTargetDefinition) -> Iterator[str]:
     yield str(target.get("Attribute"))
     yield str(target.get("Name"))
@@ -340,11 +360,11 @@ def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) 
 
 
 def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> str:
-    hidden = HIDDEN in (before, after)
-    if before == after and not (listed and (hidden or MASK in json.dumps(before))):
+    hidden = HIDDEN in (before, after) or any(mark in json.dumps([before, after]) for mark in (MASK, TRUNCATED))
+    if before == after and not (listed and hidden):
         return ""
     try:
-        if hidden or MASK in json.dumps([before, after]):
+        if hidden:
             raise HiddenValueError
         lossy = row.condition.holds(before, after)
     except HiddenValueError:

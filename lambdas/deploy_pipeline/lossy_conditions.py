@@ -172,12 +172,19 @@ def _document(value: object) -> dict[str, object]:
     """Return an object that can also be written as a JSON text."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=_unique)
         except (ValueError, RecursionError):
             raise HiddenValueError from None
         if is_too_deeply_nested(value, MAX_VALUE_LEVELS):
             raise HiddenValueError
     return _object(value)
+
+
+def _unique(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; AWS does not document which of two fields with the same name applies."""
+    if len(dict(fields)) < len(fields):
+        raise ValueError
+    return dict(fields)
 
 
 def _alike(before: object, after: object) -> bool:
@@ -188,7 +195,15 @@ def _alike(before: object, after: object) -> bool:
         )
     if isinstance(before, list) and isinstance(after, list):
         return len(before) == len(after) and all(map(_alike, before, after))
-    return bool(before == after) or (isinstance(after, str) and KNOWN_AFTER_APPLY in after)
+    return bool(before == after) or (isinstance(after, str) and _can_become(after, before))
+
+
+def _can_become(text: str, value: object) -> bool:
+    """Return whether a text that is known only after the update can be `value`; Fn::Sub shows the text around it."""
+    parts = text.split(KNOWN_AFTER_APPLY)
+    if len(parts) == 1 or text == KNOWN_AFTER_APPLY:
+        return len(parts) > 1
+    return isinstance(value, str) and value.startswith(parts[0]) and value.endswith(parts[-1])
 
 
 def _retains_less(before: object, after: object) -> bool:

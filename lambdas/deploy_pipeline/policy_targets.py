@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .api_types import Change, ResourceChangeWithValues
 from .dynamic_references import has_unversioned
+from .lossy_changes import MASK
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
 
@@ -81,4 +82,5 @@ def _texts(shown: Mapping[str, object] | None, name: str) -> list[str] | None:
     value = property_value(shown, name)
     if value is None or value is ABSENT:
         return None
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    texts = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return None if any(MASK in text for text in texts) else texts

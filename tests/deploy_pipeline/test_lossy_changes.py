@@ -31,6 +31,7 @@ LOSSY = [
     ("AWS::Athena::WorkGroup", {}, {"RecursiveDeleteOption": True}, "a later removal deletes its queries"),
     ("AWS::CodeBuild::ReportGroup", {}, {"DeleteReports": True}, "a later removal deletes its reports"),
     ("AWS::Chime::Channel", {}, {"ExpirationSettings": {"ExpirationDays": 1}}, "deleted when it expires"),
+    ("AWS::OpenSearchService::Domain", {"VPCOptions": {"SubnetIds": ["a"]}}, {}, "an empty one replaces it"),
     (
         "AWS::SQS::Queue",
         {"MessageRetentionPeriod": 1209600},
@@ -163,6 +164,16 @@ def test_weaker_update_replace_policy_is_unsafe() -> None:
     assert "a later replacement deletes it" in reasons(update("A::B::C", {}, {}, UpdateReplacePolicy=("Retain", None)))
 
 
+def test_weaker_deletion_policy_of_synchronized_resource_is_unsafe() -> None:
+    """Only CloudFormation's record of the resource changes, to which its deletion policy belongs."""
+    synchronized = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {}, DeletionPolicy=("Retain", None))
+    synchronized["ResourceChange"]["Action"] = "SyncWithActual"
+    assert "a later removal deletes it" in reasons(synchronized)
+    retained = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {"MessageRetentionPeriod": 7})
+    retained["ResourceChange"]["Action"] = "SyncWithActual"
+    assert not reasons(retained)
+
+
 def test_exempted_loss_is_safe() -> None:
     lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
     assert not reasons(lossy, policy=Policy(exempt_logical_ids=frozenset({"Queue"})))
@@ -190,6 +201,10 @@ def test_replacement_and_loss_are_both_reported() -> None:
         {
             "BeforeContext": '{"Properties": {"MessageRetentionPeriod": "60"}}',
             "AfterContext": json.dumps({"Properties": {"MessageRetentionPeriod": MARKER}}),
+        },
+        {
+            name: json.dumps({"Properties": {"MessageRetentionPeriod": "(Truncated-Signature):1f2e"}})
+            for name in ("BeforeContext", "AfterContext")
         },
     ],
 )
@@ -329,3 +344,30 @@ def test_change_with_unknown_loss_is_unsafe(kind: str, before: Any, after: Any, 
     assert reason in reasons(update(kind, before, after))
     assert reason in reasons(update(kind, after, before))
     assert not reasons(update(kind, before, before | {"Description": "new"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "policy"),
+    [
+        ("AWS::OpenSearchService::Domain", "EngineVersion", "EnableVersionUpgrade"),
+        ("AWS::Elasticsearch::Domain", "ElasticsearchVersion", "EnableVersionUpgrade"),
+        ("AWS::ElastiCache::ReplicationGroup", "NumNodeGroups", "UseOnlineResharding"),
+    ],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="without an update policy, CloudFormation replaces a resource although the update needs no interruption",
+    expected="rejected",
+    observed='"without the update policy"',
+)
+def test_change_is_unsafe_without_the_update_policy_that_prevents_replacement(
+    kind: str, name: str, policy: str
+) -> None:
+    """For a domain, AWS's reference says "Update requires: No interruption", and that the update replaces it."""
+    allowed, not_allowed = {policy: "true"}, {policy: "false"}
+    assert not reasons(update(kind, {name: "1"}, {name: "2"}, UpdatePolicy=(not_allowed, allowed)))
+    for after in (not_allowed, None, "****"):
+        changed = update(kind, {name: "1"}, {name: "2"}, UpdatePolicy=(allowed, after))
+        assert f"without the update policy `{policy}`, an empty one replaces it" in reasons(changed)
+    assert not reasons(update(kind, {name: "1"}, {name: "1"}, UpdatePolicy=(allowed, not_allowed)))

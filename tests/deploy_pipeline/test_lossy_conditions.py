@@ -185,7 +185,11 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (DENY, deny(), deny(Resource=KNOWN_AFTER_APPLY), False),
         (DENY, denials("A"), denials("A", "B"), False),
         (DENY, denials("A", "B"), denials("B", "A"), False),
-        (DENY, denials("A", resource="a"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), False),
+        (DENY, denials("A", resource="a/*"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), False),
+        # Fn::Sub leaves the text around such a value visible.
+        (DENY, denials("A", resource="a/*"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/none/*"), True),
+        (DENY, denials("A", resource="a:b/*"), denials("A", resource=f"b:{KNOWN_AFTER_APPLY}/*"), True),
+        (DENY, denials("A", resource=["a/*"]), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), True),
         (DENY, denials("A", resource="a"), denials("B", resource=KNOWN_AFTER_APPLY), True),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["a", KNOWN_AFTER_APPLY]), False),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["c", KNOWN_AFTER_APPLY]), True),
@@ -215,6 +219,8 @@ def test_condition_holds_only_if_data_can_be_lost(
         # AWS does not document which of the two periods applies; the first one is deprecated.
         (LIFECYCLE, noncurrent((9, 0)), [noncurrent((1, 0))[0] | {"NoncurrentVersionExpirationInDays": 9}]),
         (DENY, denials("A"), "****"),
+        # Parsers differ in which of two statements they read.
+        (DENY, denials("A"), '{"Statement": [], "Statement": [{"Effect": "Deny"}]}'),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy="****")]),
         (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), lock("****", Days=1)),

@@ -106,3 +106,12 @@ def test_existing_policy_can_be_updated() -> None:
     assert not reasons(update("AWS::SQS::QueuePolicy", queues, queues | document))
     more = {"Queues": ["https://sqs/theirs", "https://sqs/another"]}
     assert "outside the stack" in reasons(update("AWS::SQS::QueuePolicy", queues, more))
+
+
+def test_changed_target_that_is_masked_is_unsafe() -> None:
+    """Both values of a NoEcho parameter are masked in the same way; only a detail shows that it changes."""
+    contexts = {f"{when}Context": json.dumps({"Properties": {"Queues": ["****"]}}) for when in ("Before", "After")}
+    for name, expected in (("Queues", "Queues is not visible"), ("PolicyDocument", "")):
+        details = [detail("Never", name=name, source="ParameterReference", entity="Url")]
+        found = reasons(change("Modify", "Policy", "AWS::SQS::QueuePolicy", Details=details, **contexts))
+        assert expected in found if expected else "Queues" not in found
