@@ -7,6 +7,8 @@ from typing import Self
 from .api_types import Change, ResourceChange, ResourceChangeDetail
 from .identifying_attributes import is_identifying
 
+REFERENCES = ("ResourceAttribute", "ResourceReference")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -41,3 +43,16 @@ def identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
     source = sources.get(entity)
     is_attribute = detail.get("ChangeSource") == "ResourceAttribute" and source
     return entity if source and is_attribute and is_identifying(source.type, attribute, source.changed) else ""
+
+
+def unpredictable(resource: ResourceChange) -> set[str]:
+    """Return the properties that refer to other resources and may change with them.
+
+    With property values, CloudFormation can assume that the attributes of a resource that is updated in place stay the
+    same: it then shows the old value of such a property, or omits its resource.
+    """
+    return {
+        str((detail.get("Target") or {}).get("Name"))
+        for detail in resource.get("Details") or []
+        if detail.get("Evaluation") == "Dynamic" and detail.get("ChangeSource") in REFERENCES
+    }

@@ -179,14 +179,16 @@ def findings(
     """Return a finding for each of all changes to one stack."""
     changes = list(changes)
     value_sources, types = sources(changes), remaining_types(changes)
-    inspected = [_Inspected.of(change, lookups or Lookups(), value_sources, types) for change in changes]
+    lookups = lookups or Lookups()
+    inspected = [_Inspected.of(change, lookups, value_sources) for change in changes]
     retained = _retained_ids(inspected)
     new = new_revisions(item.resource for item in inspected)
     for item in inspected:
         kind, logical_id = item.resource.get("ResourceType", "?"), path + item.logical_id
         superseded = policy.revisions and is_superseded(item.resource, new)
-        why, accepted = _join(_reasons(item, policy, retained, superseded=superseded)), ""
-        if not why and (why := _join(_reasons(item, STRICT, retained, superseded=False))):
+        in_place = _in_place_reasons(item.with_changing_values(retained), lookups, types)
+        why, accepted = _join(_reasons(item, policy, retained, in_place, superseded=superseded)), ""
+        if not why and (why := _join(_reasons(item, STRICT, retained, in_place, superseded=False))):
             accepted = "superseded revision" if superseded else "policy"
         if why and (kind in policy.exempt_types or logical_id in policy.exempt_logical_ids):
             accepted = "exempt type" if kind in policy.exempt_types else "exempt resource"
@@ -221,40 +223,49 @@ def _changed_properties(resource: ResourceChangeWithValues) -> str:
 class _Inspected:
     """A change, and the facts that decide whether it is safe.
 
-    origins: for each detail the resource whose identity is the new value; empty if it is something else, None if the
-        detail does not replace the resource.
+    identities: for each detail the resource whose identity is the new value; empty if it is something else.
+    origins: the same; None if the detail does not replace the resource.
     required: logical ids of resources; if none of them is replaced, this one is not replaced either. None if it
         may be replaced in any case.
     unversioned: create-only properties with dynamic references whose values may have changed.
-    outside_target: the reason why a policy may be attached to a resource outside the stack; otherwise empty.
     """
 
     type: str | None
     resource: ResourceChangeWithValues
+    identities: list[str]
     origins: list[str | None]
     required: frozenset[str] | None
     unversioned: list[str]
-    outside_target: str
 
     @classmethod
-    def of(cls, change: Change, lookups: Lookups, value_sources: Sources, types: Mapping[str, str]) -> Self:
+    def of(cls, change: Change, lookups: Lookups, value_sources: Sources) -> Self:
         resource = with_values(change.get("ResourceChange") or {})
         names = _unversioned_references(resource, lookups)
+        details = resource.get("Details") or []
+        identities = [identity_source(detail, value_sources) for detail in details]
         origins = [
-            None if _never_replaces(detail) else identity_source(detail, value_sources)
-            for detail in resource.get("Details") or []
+            None if _never_replaces(detail) else identity for detail, identity in zip(details, identities, strict=True)
         ]
         required = None if names else _required(resource, origins)
-        kind, outside = change.get("Type", "Resource"), outside_target(resource, lookups.physical_ids, types)
-        return cls(kind, resource, origins, required, names, outside)
+        return cls(change.get("Type", "Resource"), resource, identities, origins, required, names)
 
     @property
     def logical_id(self) -> str:
         return str(self.resource.get("LogicalResourceId", "?"))
 
+    def with_changing_values(self, retained: set[str]) -> ResourceChangeWithValues:
+        """Return the resource without the details whose value is the identity of a retained resource."""
+        details = zip(self.resource.get("Details") or [], self.identities, strict=True)
+        return {**self.resource, "Details": [detail for detail, identity in details if identity not in retained]}
 
-def _reasons(item: _Inspected, policy: Policy, retained: set[str], *, superseded: bool) -> Iterator[str]:
-    """Return the reasons why a change is unsafe; no reasons, or empty ones, if it is safe."""
+
+def _reasons(
+    item: _Inspected, policy: Policy, retained: set[str], in_place: list[str], *, superseded: bool
+) -> Iterator[str]:
+    """Return the reasons why a change is unsafe; no reasons, or empty ones, if it is safe.
+
+    in_place: those that have nothing to do with a removal or replacement.
+    """
     if item.type != "Resource":
         yield f"unknown type of change {item.type}"
         return
@@ -262,11 +273,14 @@ def _reasons(item: _Inspected, policy: Policy, retained: set[str], *, superseded
         yield _removed_or_replaced(item, policy, retained)
     if item.unversioned and not policy.conditional and not superseded:
         yield f"it may be replaced because of {', '.join(item.unversioned)}: dynamic references without a version"
-    if item.resource.get("Action") in (*UPDATES, SYNC):
-        yield from losses(item.resource)
-    yield item.outside_target
+    yield from in_place
     if policy.drift == "reject":
         yield from drift(item.resource)
+
+
+def _in_place_reasons(resource: ResourceChangeWithValues, lookups: Lookups, types: Mapping[str, str]) -> list[str]:
+    lost = losses(resource) if resource.get("Action") in (*UPDATES, SYNC) else ()
+    return [*lost, outside_target(resource, lookups.physical_ids, types)]
 
 
 def _retained_ids(inspected: list[_Inspected]) -> set[str]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
 from .dynamic_references import with_unknown_values
+from .identity_sources import unpredictable
 from .lossy_conditions import (
     ARCHIVE,
     ATTRIBUTE_OFF,
     CHANGED,
     DENY,
     EXPIRY,
+    KNOWN_AFTER_APPLY,
     LIFECYCLE,
     LOWERED,
     OBJECT_LOCK,
@@ -290,7 +292,8 @@ LOSSY_CHANGES = (
 def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`.
 
-    If only CloudFormation's record of a resource changes, its deletion policy can be weaker, but no property changes.
+    Its details are those of values that may change. If only CloudFormation's record of the resource changes, its
+    deletion policy can be weaker, but no property changes.
     """
     before, after = resource["Before"], resource["After"]
     if None in (before, after) and any(
@@ -299,14 +302,16 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
+    unknown = unpredictable(resource)
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
     for row in LOSSY_CHANGES:
         if row.type in types and not _allows(after, row.unless):
             default = row.default
             if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
                 default = "Snapshot"
-            values = _value(before, row.steps, default), _value(after, row.steps, default)
-            yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
+            name = row.path.split(".")[0]
+            new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
+            yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
 
 
 def with_values(resource: ResourceChange) -> ResourceChangeWithValues:

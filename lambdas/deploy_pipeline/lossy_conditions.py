@@ -153,9 +153,10 @@ def _drops_deny(before: object, after: object) -> bool:
     Statements with values that are known only after the update are compared in order. Only their resources can have
     such values: any other value could be one that denies nothing.
     """
-    remaining = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
+    denials = _denials(before)
+    remaining = [json.dumps(statement, sort_keys=True) for statement in _denials(after)] if denials else []
     exact, later = set(remaining), [json.loads(text) for text in remaining if KNOWN_AFTER_APPLY in text]
-    missing = [statement for statement in _denials(before) if json.dumps(statement, sort_keys=True) not in exact]
+    missing = [statement for statement in denials if json.dumps(statement, sort_keys=True) not in exact]
     return len(missing) > len(later) or not all(map(_alike, missing, later))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .api_types import Change, ResourceChangeWithValues
 from .dynamic_references import has_unversioned
+from .identity_sources import unpredictable
 from .lossy_changes import MASK
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
@@ -52,6 +53,8 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
     if not name or resource.get("Action") not in ("Add", "Modify", "Dynamic"):
         return ""
     before, after = _texts(resource["Before"], name), _texts(resource["After"], name)
+    if name in unpredictable(resource):
+        after = [KNOWN_AFTER_APPLY]
     if after is None:
         hidden = resource.get("Action") == "Add" or any(
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []

@@ -115,3 +115,17 @@ def test_changed_target_that_is_masked_is_unsafe() -> None:
         details = [detail("Never", name=name, source="ParameterReference", entity="Url")]
         found = reasons(change("Modify", "Policy", "AWS::SQS::QueuePolicy", Details=details, **contexts))
         assert expected in found if expected else "Queues" not in found
+
+
+def test_target_that_is_attribute_of_changed_resource_is_unsafe() -> None:
+    """With property values, CloudFormation can assume that the attribute stays the same."""
+    policy = update("AWS::SQS::QueuePolicy", {"Queues": ["https://sqs/q"]}, {"Queues": ["https://sqs/q"]}, "Policy")
+    url = update("AWS::SSM::Parameter", {"Value": "https://sqs/q"}, {"Value": "https://sqs/theirs"}, "Url")
+    queue = update("AWS::SQS::Queue", {}, {"DelaySeconds": 1})
+    for entity, source, expected in (
+        ("Url.Value", "ResourceAttribute", "Queues is known only during the update"),
+        ("Queue", "ResourceReference", ""),
+    ):
+        policy["ResourceChange"]["Details"] = [detail("Never", "Dynamic", name="Queues", source=source, entity=entity)]
+        found = reasons(policy, url, queue)
+        assert expected in found if expected else not found

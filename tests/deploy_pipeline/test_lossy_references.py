@@ -1,0 +1,59 @@
+"""Properties that lose data and refer to resources that the same change set updates in place.
+
+AWS's responses, as LocalStack recorded them, list a property that refers to such an attribute with the evaluation
+"Dynamic". With property values, they omit its resource, which the update then changes.
+"""
+
+from typing import Any
+
+import pytest
+
+from .changes import ALLOW, bucket_policy, change, deny, detail, reasons, update
+
+
+def reference(name: str, entity: str, recreation: str = "Never") -> dict[str, Any]:
+    source = "ResourceAttribute" if "." in entity else "ResourceReference"
+    return detail(recreation, "Dynamic", name=name, source=source, entity=entity)
+
+
+@pytest.mark.parametrize("entity", ["Days.Value", "Child.Outputs.Days", "Custom.Arn"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="a lossy property refers to another resource that changes, so CloudFormation shows its old value",
+    expected="rejected",
+    observed='"its values are not visible"',
+)
+def test_attribute_of_changed_resource_is_not_visible(entity: str) -> None:
+    """With property values, CloudFormation can assume that the attributes of an updated resource stay the same."""
+    queue = update("AWS::SQS::Queue", {"DelaySeconds": 1}, {"DelaySeconds": 2})
+    queue["ResourceChange"]["Details"].append(reference("MessageRetentionPeriod", entity))
+    days = update("AWS::SSM::Parameter", {"Value": "1209600"}, {"Value": "60"}, "Days")
+    custom = update("Custom::Days", {"Value": "1"}, {"Value": "2"}, "Custom")
+    assert "MessageRetentionPeriod changes, but its values are not visible" in reasons(queue, days, custom)
+    shown = update("AWS::SQS::Queue", {"DelaySeconds": 1}, {"DelaySeconds": 2, "MessageRetentionPeriod": 1209600})
+    shown["ResourceChange"]["Details"].append(reference("MessageRetentionPeriod", entity))
+    assert "MessageRetentionPeriod changes, but its values are not visible" in reasons(shown, days, custom)
+
+
+@pytest.mark.parametrize("contexts", [{}, update("AWS::S3::BucketPolicy", {}, bucket_policy())["ResourceChange"]])
+def test_identity_of_resource_updated_in_place_is_not_a_change(contexts: dict[str, Any]) -> None:
+    """CloudFormation lists the policy of a bucket whose tags change, without its values."""
+    bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
+    details = [reference("Bucket", "Bucket", "Always"), reference("PolicyDocument", "Bucket.Arn")]
+    shown = dict.fromkeys(("BeforeContext", "AfterContext"), contexts["AfterContext"]) if contexts else {}
+    policy = change("Modify", "P", "AWS::S3::BucketPolicy", Details=details, Replacement="Conditional", **shown)
+    assert not reasons(bucket, policy)
+    bucket["ResourceChange"]["Replacement"] = "True"
+    assert "it may be replaced" in reasons(bucket, policy)
+
+
+def test_policy_without_denial_has_none_to_lose() -> None:
+    """Its values may depend on resources that change."""
+    allowed, more = bucket_policy(ALLOW), bucket_policy(ALLOW, ALLOW | {"Action": "s3:PutObject"})
+    policy = update("AWS::S3::BucketPolicy", allowed, more)
+    policy["ResourceChange"]["Details"].append(reference("PolicyDocument", "Child.Outputs.Role"))
+    assert not reasons(policy)
+    policy = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a")), bucket_policy(*deny("a"), ALLOW))
+    policy["ResourceChange"]["Details"].append(reference("PolicyDocument", "Child.Outputs.Role"))
+    assert "PolicyDocument changes, but its values are not visible" in reasons(policy)
