@@ -1,7 +1,7 @@
 """Properties that lose data and refer to resources that the same change set updates in place.
 
 AWS's responses, as LocalStack recorded them, list a property that refers to such an attribute with the evaluation
-"Dynamic". With property values, they omit its resource, which the update then changes.
+"Dynamic". With property values, they show the old value, or omit the resource; the update then sets the new value.
 """
 
 from typing import Any
