@@ -46,13 +46,14 @@ def identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
 
 
 def unpredictable(resource: ResourceChange) -> set[str]:
-    """Return the properties that refer to other resources and may change with them.
+    """Return the properties and attributes that refer to other resources and may change with them.
 
     With property values, CloudFormation can assume that the attributes of a resource that is updated in place stay the
     same: it then shows the old value of such a property, or omits its resource.
     """
-    return {
-        str((detail.get("Target") or {}).get("Name"))
+    targets = [
+        detail.get("Target") or {}
         for detail in resource.get("Details") or []
         if detail.get("Evaluation") == "Dynamic" and detail.get("ChangeSource") in REFERENCES
-    }
+    ]
+    return {str(target.get("Name") or target.get("Attribute")) for target in targets}

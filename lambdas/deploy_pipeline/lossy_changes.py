@@ -305,7 +305,7 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     unknown = unpredictable(resource)
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
     for row in LOSSY_CHANGES:
-        if row.type in types and not _allows(after, row.unless):
+        if row.type in types and ("UpdatePolicy" in unknown or not _allows(after, row.unless)):
             default = row.default
             if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
                 default = "Snapshot"
