@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator
 
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
-from .lossy_changes import SYNC
 from .property_values import ABSENT, SECRET_NAME, property_value, shown_value
 
+SYNC = "SyncWithActual"  # the template is brought in line with the resource instead
 OUTSIDE = "outside CloudFormation"
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Self, TypedDict
 
 from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
-from .drift import drift
+from .contexts import with_values
+from .drift import SYNC, drift
 from .dynamic_references import in_create_only, unversioned
 from .identity_sources import Sources, identity_source, sources
-from .lossy_changes import SYNC, losses, with_values
+from .lossy_changes import losses
 from .policy_targets import outside_target, remaining_types
 from .property_values import shown_change
 from .revisions import is_superseded, new_revisions

@@ -9,7 +9,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
+from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
+from .contexts import MASK, TRUNCATED, is_too_deep
+from .drift import SYNC
 from .dynamic_references import with_unknown_values
 from .identity_sources import unpredictable
 from .lossy_conditions import (
@@ -34,12 +36,9 @@ from .lossy_conditions import (
     Condition,
     HiddenValueError,
 )
-from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
+from .nesting import MAX_VALUE_LEVELS
 
 ANY_TYPE = "any type"
-SYNC = "SyncWithActual"  # the action that brings the template in line with the resource instead
-MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
-TRUNCATED = "(Truncated-Signature)"  # the start of its replacement for a large value, in which others may be masked
 HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
 SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
@@ -296,9 +295,7 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     deletion policy can be weaker, but no property changes.
     """
     before, after = resource["Before"], resource["After"]
-    if None in (before, after) and any(
-        map(_is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))
-    ):
+    if None in (before, after) and any(map(is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))):
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
@@ -312,29 +309,6 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
             yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
-
-
-def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
-    """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
-    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
-    return {**resource, "Before": before, "After": after}
-
-
-def _parsed(context: str | None) -> dict[str, object] | None:
-    try:
-        shown = json.loads(context or "")
-    except (ValueError, RecursionError):  # missing, truncated or too deeply nested
-        return None
-    return shown if isinstance(shown, dict) and not is_too_deeply_nested(shown, MAX_VALUE_LEVELS) else None
-
-
-def _is_too_deep(context: str | None) -> bool:
-    try:
-        return is_too_deeply_nested(json.loads(context or ""), MAX_VALUE_LEVELS)
-    except ValueError:  # missing or truncated
-        return False
-    except RecursionError:
-        return True
 
 
 def _allows(after: object, update_policy: str) -> bool:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from .api_types import Change, ResourceChangeWithValues
+from .contexts import MASK
 from .dynamic_references import has_unversioned
 from .identity_sources import unpredictable
-from .lossy_changes import MASK
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from .api_types import ResourceChangeWithValues
+from .contexts import MASK
 from .dynamic_references import START
-from .lossy_changes import MASK
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
 MAX_SHOWN_CHARACTERS = 60

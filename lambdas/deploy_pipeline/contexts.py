@@ -1,0 +1,33 @@
+"""A resource before and after an update, as ``BeforeContext`` and ``AfterContext`` of a change set show it."""
+
+import json
+
+from .api_types import ResourceChange, ResourceChangeWithValues
+from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
+
+MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
+TRUNCATED = "(Truncated-Signature)"  # the start of its replacement for a large value, in which others may be masked
+
+
+def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
+    """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
+    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    return {**resource, "Before": before, "After": after}
+
+
+def _parsed(context: str | None) -> dict[str, object] | None:
+    try:
+        shown = json.loads(context or "")
+    except (ValueError, RecursionError):  # missing, truncated or too deeply nested
+        return None
+    return shown if isinstance(shown, dict) and not is_too_deeply_nested(shown, MAX_VALUE_LEVELS) else None
+
+
+def is_too_deep(context: str | None) -> bool:
+    """Return whether a context cannot be inspected because of its levels of nesting."""
+    try:
+        return is_too_deeply_nested(json.loads(context or ""), MAX_VALUE_LEVELS)
+    except ValueError:  # missing or truncated
+        return False
+    except RecursionError:
+        return True
