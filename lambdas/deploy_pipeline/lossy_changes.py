@@ -37,15 +37,21 @@ from .lossy_conditions import (
 from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 ANY_TYPE = "any type"
+PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
 MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
 HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
 SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
+RESTORED_FROM = (
+    "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
+    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbiResourceId", "BackupId",
+)  # fmt: skip
 GUIDES = "https://docs.aws.amazon.com/"
 REFERENCE = f"{GUIDES}AWSCloudFormation/latest/TemplateReference/"
 # Reasons of several rows.
 NO_BACKUPS = "automated backups older than that are deleted"
 NO_SNAPSHOTS = "automatic snapshots older than that are deleted"
+SHORTER_COPIES = "copied snapshots can be deleted earlier"
 NO_RESTORE = "earlier states can no longer be restored"
 UNPROTECTED = "it is no longer protected against deletion"
 NOT_RETAINED = "snapshots and images that it no longer retains are deleted"
@@ -67,6 +73,7 @@ class LossyChange:
 
     default: AWS's default for a property that is not in the template; None if it is unknown, or depends on others.
     guide: the page of AWS's documentation, if it is not the reference of the resource type.
+    inherited: the default for a restored resource is the value of what it was restored from.
     """
 
     type: str
@@ -76,6 +83,7 @@ class LossyChange:
     default: object = None
     unit: str = ""
     guide: str = ""
+    inherited: bool = False
 
     @property
     def steps(self) -> list[str]:
@@ -143,7 +151,7 @@ LOSSY_CHANGES = (
                 "the next run can overwrite files in the destination", "ALWAYS"),
     LossyChange("AWS::DataSync::Task", "Options.PreserveDeletedFiles", CHANGED,
                 "the next run can delete files in the destination", "PRESERVE"),
-    LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::DocDB::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::DocDB::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::DocDBElastic::Cluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
@@ -177,7 +185,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::EventsV2::EventBus", "StorageConfiguration.RetentionPeriodInDays", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::FSx::FileSystem", "LustreConfiguration.AutomaticBackupRetentionDays", LOWERED,
-                NO_BACKUPS, 0, "days"),
+                NO_BACKUPS, 0, "days", inherited=True),
     LossyChange("AWS::FSx::FileSystem", "OntapConfiguration.AutomaticBackupRetentionDays", LOWERED,
                 NO_BACKUPS, None, "days"),
     LossyChange("AWS::FSx::FileSystem", "OpenZFSConfiguration.AutomaticBackupRetentionDays", LOWERED,
@@ -214,19 +222,19 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Logs::LogGroup", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::MediaStore::Container", "LifecyclePolicy", SET, "the objects that it selects are deleted"),
     LossyChange("AWS::MemoryDB::Cluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
-    LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::Neptune::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::Neptune::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::NeptuneGraph::Graph", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
     LossyChange("AWS::NetworkFirewall::Firewall", "DeleteProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::OpenSearchServerless::Collection", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::QLDB::Ledger", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
-    LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::RDS::DBCluster", "BacktrackWindow", LOWERED, NO_RESTORE, 0, "seconds"),
     LossyChange("AWS::RDS::DBCluster", "DeleteAutomatedBackups", TURNED_ON, BACKUPS_TOO, "true"),
     LossyChange("AWS::RDS::DBCluster", "PerformanceInsightsRetentionPeriod", LOWERED, OLD_DATA, 7, "days"),
-    LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBInstance", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::RDS::DBInstance", "AutomaticBackupReplicationRetentionPeriod", LOWERED, NO_BACKUPS, None, "days"),
     LossyChange("AWS::RDS::DBInstance", "DeleteAutomatedBackups", TURNED_ON, BACKUPS_TOO, "true"),
@@ -237,15 +245,13 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Rbin::Rule", "ResourceTags", CHANGED, NOT_IN_BIN),
     LossyChange("AWS::Rbin::Rule", "RetentionPeriod.RetentionPeriodValue", LOWERED,
                 "resources deleted later can be restored for a shorter time", None, "days"),
-    LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days"),
+    LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days",
+                inherited=True),
     LossyChange("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", SET,
                 "manual snapshots can be deleted earlier"),
-    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyManual", CHANGED,
-                "copied snapshots can be deleted earlier", "false"),
-    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", SHORTER_COPY,
-                "copied snapshots can be deleted earlier", 7, "days"),
-    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED,
-                "copied snapshots can be deleted earlier"),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyManual", CHANGED, SHORTER_COPIES, "false"),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", SHORTER_COPY, SHORTER_COPIES, None, "days"),
+    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED, SHORTER_COPIES),
     LossyChange("AWS::S3::Bucket", "LifecycleConfiguration.Rules", LIFECYCLE,
                 "objects or object versions are deleted", guide=EXPIRY_IN_S3),
     LossyChange("AWS::S3::Bucket", "VersioningConfiguration.Status", TURNED_OFF,
@@ -278,16 +284,12 @@ LOSSY_CHANGES = (
                 "a generated value replaces the current one"),
     LossyChange("AWS::SecurityLake::DataLake", "LifecycleConfiguration.Expiration.Days", LOWERED,
                 OLD_DATA, UNLIMITED, "days"),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProductId", CHANGED, STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProductName", CHANGED, STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningArtifactId", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningArtifactName", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningParameters", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningPreferences", CHANGED,
-                STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProductId", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProductName", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningArtifactId", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningArtifactName", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningParameters", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningPreferences", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::Synthetics::Canary", "FailureRetentionPeriod", LOWERED, OLD_DATA, 31, "days"),
     LossyChange("AWS::Synthetics::Canary", "SuccessRetentionPeriod", LOWERED, OLD_DATA, 31, "days"),
     LossyChange("AWS::Timestream::Table", "RetentionProperties.MagneticStoreRetentionPeriodInDays", LOWERED,
@@ -308,11 +310,17 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     for row in LOSSY_CHANGES:
         if row.type in (ANY_TYPE, resource.get("ResourceType")):
-            default = row.default
-            if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
-                default = "Snapshot"
+            default = _default(row, resource)
             values = _value(before, row.steps, default), _value(after, row.steps, default)
             yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
+
+
+def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
+    if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
+        return "Snapshot"
+    properties = (resource["Before"] or {}).get("Properties")
+    is_restored = isinstance(properties, dict) and any(map(properties.get, RESTORED_FROM))
+    return None if row.inherited and is_restored else row.default
 
 
 def with_values(resource: ResourceChange) -> ResourceChangeWithValues:

@@ -178,6 +178,31 @@ def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str)
     assert bool(result) is bool(reason)
 
 
+@pytest.mark.parametrize(
+    ("kind", "source", "name"),
+    [
+        ("AWS::RDS::DBInstance", "DBSnapshotIdentifier", "BackupRetentionPeriod"),
+        ("AWS::RDS::DBInstance", "SourceDBInstanceIdentifier", "BackupRetentionPeriod"),
+        ("AWS::RDS::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
+        ("AWS::RDS::DBCluster", "SourceDBClusterIdentifier", "BackupRetentionPeriod"),
+        ("AWS::DocDB::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
+        ("AWS::Neptune::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
+        ("AWS::Redshift::Cluster", "SnapshotIdentifier", "AutomatedSnapshotRetentionPeriod"),
+    ],
+)
+def test_default_of_restored_resource_is_unknown(kind: str, source: str, name: str) -> None:
+    """It is the value of the snapshot or the source, which can be higher than the new value."""
+    assert f"{name} changes" in reasons(update(kind, {source: "orders"}, {source: "orders", name: 7}))
+    assert not reasons(update(kind, {source: ""}, {source: "", name: 7}))
+    assert not reasons(update(kind, {source: "orders", name: 7}, {source: "orders", name: 8}))
+
+
+def test_default_of_restored_file_system_is_unknown() -> None:
+    backups = {"LustreConfiguration": {"AutomaticBackupRetentionDays": 7}}
+    assert reasons(update("AWS::FSx::FileSystem", {"BackupId": "backup-1"}, {"BackupId": "backup-1"} | backups))
+    assert not reasons(update("AWS::FSx::FileSystem", {}, backups))
+
+
 def test_weaker_update_replace_policy_is_unsafe() -> None:
     assert "a later replacement deletes it" in reasons(update("A::B::C", {}, {}, UpdateReplacePolicy=("Retain", None)))
 
