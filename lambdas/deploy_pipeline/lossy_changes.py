@@ -116,7 +116,7 @@ LOSSY_CHANGES = (
                 "the lock can be removed for a longer time", UNLIMITED, "days"),
     LossyChange("AWS::Bedrock::DataSource", "DataDeletionPolicy", CHANGED, "a later removal can delete its data"),
     LossyChange("AWS::BedrockAgentCore::Memory", "EventExpiryDuration", LOWERED,
-                "events older than that are deleted", None, "days"),
+                "events created later are deleted earlier", None, "days"),
     LossyChange("AWS::Cassandra::Table", "PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
     LossyChange("AWS::Cassandra::Table", "DefaultTimeToLive", SHORTENED, "rows expire earlier", 0, "seconds"),
     LossyChange("AWS::Chime::AppInstanceUser", "ExpirationSettings", SET, "the user is deleted when it expires"),
