@@ -25,10 +25,12 @@ from .lossy_conditions import (
     LOWERED,
     OBJECT_LOCK,
     OVERWRITABLE,
+    RAISED,
     REMOVED,
     REPLICAS,
     SET,
     SHORTENED,
+    SHORTER_COPY,
     TURNED_OFF,
     TURNED_ON,
     UNLIMITED,
@@ -39,17 +41,25 @@ from .lossy_conditions import (
 from .nesting import MAX_VALUE_LEVELS
 
 ANY_TYPE = "any type"
+PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
 HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
 SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
+RESTORED_FROM = (
+    "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
+    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbiResourceId", "BackupId",
+)  # fmt: skip
 GUIDES = "https://docs.aws.amazon.com/"
 REFERENCE = f"{GUIDES}AWSCloudFormation/latest/TemplateReference/"
 # Reasons of several rows.
 NO_BACKUPS = "automated backups older than that are deleted"
 NO_SNAPSHOTS = "automatic snapshots older than that are deleted"
+SHORTER_COPIES = "copied snapshots can be deleted earlier"
 NO_RESTORE = "earlier states can no longer be restored"
 UNPROTECTED = "it is no longer protected against deletion"
 NOT_RETAINED = "snapshots and images that it no longer retains are deleted"
+FEWER_BACKUPS = "backups or their copies can stop"
+NOT_IN_BIN = "resources deleted later may no longer be retained"
 BACKUPS_TOO = "a later removal deletes automated backups"
 OLD_DATA = "data older than that is deleted"
 UNDENIED = "requests that it denied may be allowed"
@@ -67,8 +77,9 @@ WITHOUT = f"without the update policy `{{}}`, {EMPTIED}"
 class LossyChange:
     """A change of a property that loses data.
 
-    default: AWS's default for a property that is not in the template; None if it is unknown.
+    default: AWS's default for a property that is not in the template; None if it is unknown, or depends on others.
     guide: the page of AWS's documentation, if it is not the reference of the resource type.
+    inherited: the default for a restored resource is the value of what it was restored from.
     unless: the update policy without which CloudFormation replaces the resource, whatever the change set says.
     """
 
@@ -79,6 +90,7 @@ class LossyChange:
     default: object = None
     unit: str = ""
     guide: str = ""
+    inherited: bool = False
     unless: str = ""
 
     @property
@@ -108,9 +120,11 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Backup::BackupVault", "LockConfiguration", REMOVED, "recovery points can be deleted earlier"),
     LossyChange("AWS::Backup::BackupVault", "LockConfiguration.MinRetentionDays", LOWERED,
                 "recovery points can be deleted earlier", 0, "days"),
+    LossyChange("AWS::Backup::BackupVault", "LockConfiguration.ChangeableForDays", RAISED,
+                "the lock can be removed for a longer time", UNLIMITED, "days"),
     LossyChange("AWS::Bedrock::DataSource", "DataDeletionPolicy", CHANGED, "a later removal can delete its data"),
     LossyChange("AWS::BedrockAgentCore::Memory", "EventExpiryDuration", LOWERED,
-                "events older than that are deleted", None, "days"),
+                "events created later are deleted earlier", None, "days"),
     LossyChange("AWS::Cassandra::Table", "PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
     LossyChange("AWS::Cassandra::Table", "DefaultTimeToLive", SHORTENED, "rows expire earlier", 0, "seconds"),
     LossyChange("AWS::Chime::AppInstanceUser", "ExpirationSettings", SET, "the user is deleted when it expires"),
@@ -121,6 +135,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::CloudFormation::StackSet", "TemplateURL", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudFormation::StackSet", "AutoDeployment", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudHSM::Cluster", "BackupRetentionPolicy.Value", LOWERED, NO_BACKUPS, None, "days"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "BillingMode", CHANGED, "its default retention can be shorter"),
     LossyChange("AWS::CloudTrail::EventDataStore", "RetentionPeriod", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::CloudTrail::EventDataStore", "TerminationProtectionEnabled", TURNED_OFF, UNPROTECTED, "true"),
@@ -132,14 +147,19 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Cognito::UserPool", "DeletionProtection", TURNED_OFF, UNPROTECTED, "INACTIVE"),
     LossyChange("AWS::CustomerProfiles::Domain", "DefaultExpirationDays", LOWERED, OLD_DATA, None, "days"),
     LossyChange("AWS::CustomerProfiles::ObjectType", "ExpirationDays", LOWERED, OLD_DATA, None, "days"),
+    LossyChange("AWS::DLM::LifecyclePolicy", "CrossRegionCopyTargets", CHANGED, FEWER_BACKUPS),
+    LossyChange("AWS::DLM::LifecyclePolicy", "Exclusions", CHANGED, FEWER_BACKUPS),
     LossyChange("AWS::DLM::LifecyclePolicy", "ExtendDeletion", TURNED_ON, NOT_RETAINED, "false"),
     LossyChange("AWS::DLM::LifecyclePolicy", "PolicyDetails", CHANGED, NOT_RETAINED),
     LossyChange("AWS::DLM::LifecyclePolicy", "RetainInterval", LOWERED, NOT_RETAINED, 7, "days"),
-    LossyChange("AWS::DLM::LifecyclePolicy", "State", TURNED_OFF, "automatic backups stop", "ENABLED"),
-    LossyChange("AWS::DSQL::Cluster", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "true"),
+    LossyChange("AWS::DLM::LifecyclePolicy", "State", CHANGED,
+                "automatic backups stop, or those that it no longer retains are deleted", "ENABLED"),
+    LossyChange("AWS::DSQL::Cluster", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED),
+    LossyChange("AWS::DataSync::Task", "Options.OverwriteMode", CHANGED,
+                "the next run can overwrite files in the destination", "ALWAYS"),
     LossyChange("AWS::DataSync::Task", "Options.PreserveDeletedFiles", CHANGED,
                 "the next run can delete files in the destination", "PRESERVE"),
-    LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::DocDB::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::DocDB::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::DocDBElastic::Cluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
@@ -158,8 +178,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::ECR::Repository", "EmptyOnDelete", TURNED_ON, "a later removal deletes its images", "false"),
     LossyChange("AWS::ECR::Repository", "ImageTagMutability", OVERWRITABLE, "images can lose their tags", "MUTABLE"),
     LossyChange("AWS::ECR::Repository", "ImageTagMutabilityExclusionFilters", CHANGED, "images can lose their tags"),
-    LossyChange("AWS::EFS::FileSystem", "BackupPolicy.Status", TURNED_OFF,
-                "automatic backups stop", "DISABLED"),
+    LossyChange("AWS::EFS::FileSystem", "BackupPolicy.Status", TURNED_OFF, "automatic backups stop"),
     LossyChange("AWS::EFS::FileSystem", "FileSystemPolicy", DENY, UNDENIED),
     LossyChange("AWS::EFS::FileSystem", "FileSystemProtection.ReplicationOverwriteProtection", TURNED_OFF,
                 "a replication can overwrite it", "ENABLED"),
@@ -177,7 +196,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::EventsV2::EventBus", "StorageConfiguration.RetentionPeriodInDays", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::FSx::FileSystem", "LustreConfiguration.AutomaticBackupRetentionDays", LOWERED,
-                NO_BACKUPS, 0, "days"),
+                NO_BACKUPS, 0, "days", inherited=True),
     LossyChange("AWS::FSx::FileSystem", "OntapConfiguration.AutomaticBackupRetentionDays", LOWERED,
                 NO_BACKUPS, None, "days"),
     LossyChange("AWS::FSx::FileSystem", "OpenZFSConfiguration.AutomaticBackupRetentionDays", LOWERED,
@@ -189,10 +208,14 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Glue::TableOptimizer", "TableOptimizerConfiguration", CHANGED,
                 "snapshots and files that it no longer retains are deleted"),
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "PolicyDetails", CHANGED, NOT_RETAINED),
+    LossyChange("AWS::ImageBuilder::LifecyclePolicy", "ResourceSelection", CHANGED, NOT_RETAINED),
+    LossyChange("AWS::ImageBuilder::LifecyclePolicy", "ResourceType", CHANGED, NOT_RETAINED),
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "Status", TURNED_ON, NOT_RETAINED, "ENABLED"),
     LossyChange("AWS::IoTAnalytics::Channel", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, 90, "days"),
-    LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.Unlimited", TURNED_OFF, OLD_DATA, "false"),
+    LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.Unlimited", TURNED_OFF, "older data is deleted",
+                "false"),
+    LossyChange("AWS::IoTAnalytics::Dataset", "VersioningConfiguration", CHANGED, "older versions can be deleted"),
     LossyChange("AWS::IoTAnalytics::Datastore", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "data encrypted with it cannot be read", "true"),
     LossyChange("AWS::KMS::Key", "KeyPolicy", DENY, UNDENIED),
@@ -204,39 +227,44 @@ LOSSY_CHANGES = (
                 "records older than that are deleted", 0, "hours"),
     LossyChange("AWS::Lambda::Function", "DurableConfig.RetentionPeriodInDays", LOWERED,
                 "histories of executions older than that are deleted", 14, "days"),
-    LossyChange("AWS::Lightsail::Database", "BackupRetention", TURNED_OFF, "automatic backups stop", "true"),
+    LossyChange("AWS::Lightsail::Database", "BackupRetention", TURNED_OFF, "automatic backups stop"),
     LossyChange("AWS::Logs::LogGroup", "RetentionInDays", LOWERED,
                 "log events older than that are deleted", UNLIMITED, "days"),
     LossyChange("AWS::Logs::LogGroup", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::MediaStore::Container", "LifecyclePolicy", SET, "the objects that it selects are deleted"),
     LossyChange("AWS::MemoryDB::Cluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
-    LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
-    LossyChange("AWS::Neptune::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::Neptune::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
+    LossyChange("AWS::Neptune::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED),
+    LossyChange("AWS::Neptune::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::NeptuneGraph::Graph", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
-    LossyChange("AWS::NetworkFirewall::Firewall", "DeleteProtection", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::OpenSearchServerless::Collection", "DeletionProtection", TURNED_OFF, UNPROTECTED, "DISABLED"),
+    LossyChange("AWS::NetworkFirewall::Firewall", "DeleteProtection", TURNED_OFF, UNPROTECTED),
+    LossyChange("AWS::OpenSearchServerless::Collection", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::OpenSearchService::Domain", "EngineVersion", CHANGED, WITHOUT.format(UPGRADE), unless=UPGRADE),
     LossyChange("AWS::OpenSearchService::Domain", "VPCOptions", REMOVED, EMPTIED),
     LossyChange("AWS::QLDB::Ledger", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
-    LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::RDS::DBCluster", "BacktrackWindow", LOWERED, NO_RESTORE, 0, "seconds"),
     LossyChange("AWS::RDS::DBCluster", "DeleteAutomatedBackups", TURNED_ON, BACKUPS_TOO, "true"),
     LossyChange("AWS::RDS::DBCluster", "PerformanceInsightsRetentionPeriod", LOWERED, OLD_DATA, 7, "days"),
-    LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBInstance", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::RDS::DBInstance", "AutomaticBackupReplicationRetentionPeriod", LOWERED, NO_BACKUPS, None, "days"),
     LossyChange("AWS::RDS::DBInstance", "DeleteAutomatedBackups", TURNED_ON, BACKUPS_TOO, "true"),
     LossyChange("AWS::RDS::DBInstance", "PerformanceInsightsRetentionPeriod", LOWERED, OLD_DATA, 7, "days"),
     LossyChange("AWS::RDS::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::Rbin::Rule", "ExcludeResourceTags", CHANGED, NOT_IN_BIN),
+    LossyChange("AWS::Rbin::Rule", "LockConfiguration", REMOVED, UNPROTECTED),
+    LossyChange("AWS::Rbin::Rule", "ResourceTags", CHANGED, NOT_IN_BIN),
     LossyChange("AWS::Rbin::Rule", "RetentionPeriod.RetentionPeriodValue", LOWERED,
                 "resources deleted later can be restored for a shorter time", None, "days"),
-    LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days"),
+    LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days",
+                inherited=True),
     LossyChange("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", SET,
                 "manual snapshots can be deleted earlier"),
-    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", LOWERED, NO_SNAPSHOTS, 7, "days"),
-    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED, NO_SNAPSHOTS),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyManual", CHANGED, SHORTER_COPIES, "false"),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", SHORTER_COPY, SHORTER_COPIES, None, "days"),
+    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED, SHORTER_COPIES),
     LossyChange("AWS::S3::Bucket", "LifecycleConfiguration.Rules", LIFECYCLE,
                 "objects or object versions are deleted", guide=EXPIRY_IN_S3),
     LossyChange("AWS::S3::Bucket", "VersioningConfiguration.Status", TURNED_OFF,
@@ -263,22 +291,18 @@ LOSSY_CHANGES = (
                 "messages older than that are deleted", 345600, "seconds"),
     LossyChange("AWS::SQS::QueueInlinePolicy", "PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::SQS::QueuePolicy", "PolicyDocument", DENY, UNDENIED),
-    LossyChange("AWS::SSMIncidents::ReplicationSet", "DeletionProtected", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::SSMIncidents::ReplicationSet", "DeletionProtected", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy", DENY, UNDENIED),
     LossyChange("AWS::SecretsManager::Secret", "GenerateSecretString", CHANGED,
                 "a generated value replaces the current one"),
     LossyChange("AWS::SecurityLake::DataLake", "LifecycleConfiguration.Expiration.Days", LOWERED,
                 OLD_DATA, UNLIMITED, "days"),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProductId", CHANGED, STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProductName", CHANGED, STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningArtifactId", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningArtifactName", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningParameters", CHANGED,
-                STACKS_HIDDEN),
-    LossyChange("AWS::ServiceCatalog::CloudFormationProvisionedProduct", "ProvisioningPreferences", CHANGED,
-                STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProductId", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProductName", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningArtifactId", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningArtifactName", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningParameters", CHANGED, STACKS_HIDDEN),
+    LossyChange(PRODUCT, "ProvisioningPreferences", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::Synthetics::Canary", "FailureRetentionPeriod", LOWERED, OLD_DATA, 31, "days"),
     LossyChange("AWS::Synthetics::Canary", "SuccessRetentionPeriod", LOWERED, OLD_DATA, 31, "days"),
     LossyChange("AWS::Timestream::Table", "RetentionProperties.MagneticStoreRetentionPeriodInDays", LOWERED,
@@ -303,12 +327,18 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
     for row in LOSSY_CHANGES:
         if row.type in types and ("UpdatePolicy" in unknown or not _allows(after, row.unless)):
-            default = row.default
-            if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
-                default = "Snapshot"
+            default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
             yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
+
+
+def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
+    if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
+        return "Snapshot"
+    properties = (resource["Before"] or {}).get("Properties")
+    is_restored = isinstance(properties, dict) and any(map(properties.get, RESTORED_FROM))
+    return None if row.inherited and is_restored else row.default
 
 
 def _allows(after: object, update_policy: str) -> bool:

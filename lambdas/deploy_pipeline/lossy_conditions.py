@@ -46,9 +46,10 @@ def _number(value: object) -> float:
     return number
 
 
-def _days(value: object) -> float:
-    """Return a number of days; 0 means unlimited."""
-    return _number(value) or UNLIMITED
+def _limit(value: object, unlimited: int) -> float:
+    """Return a limit; one number means unlimited."""
+    number = _number(value)
+    return UNLIMITED if number == unlimited else number
 
 
 def _object(value: object) -> dict[str, object]:
@@ -70,6 +71,11 @@ def _is_on(value: object) -> bool:
     if text not in ON + OFF:
         raise HiddenValueError
     return text in ON
+
+
+def _turns_off(before: object, after: object) -> bool:
+    """Return whether something is turned off. None is an unknown default, which may be on before and off after."""
+    return (before is None or _is_on(before)) and (after is None or not _is_on(after))
 
 
 def _expires_by_time(before: object, after: object) -> bool:
@@ -258,8 +264,14 @@ def _is_more_mutable(before: object, after: object) -> bool:
 
 
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)
-SHORTENED = Condition("is lowered (0 means unlimited)", lambda before, after: _days(after) < _days(before), shown=True)
-TURNED_OFF = Condition("is turned off", lambda before, after: _is_on(before) and not _is_on(after))
+RAISED = Condition("is raised or removed", lambda before, after: _number(after) > _number(before), shown=True)
+SHORTENED = Condition(
+    "is lowered (0 means unlimited)", lambda before, after: _limit(after, 0) < _limit(before, 0), shown=True
+)
+SHORTER_COPY = Condition(
+    "is lowered (-1 means unlimited)", lambda before, after: _limit(after, -1) < _limit(before, -1), shown=True
+)
+TURNED_OFF = Condition("is turned off", _turns_off)
 TURNED_ON = Condition("is turned on", lambda before, after: _is_on(after) and not _is_on(before))
 CHANGED = Condition("is changed or removed", lambda before, after: bool(before != after))
 ARCHIVE = Condition("is removed, or its retention is lowered", _archives_less)

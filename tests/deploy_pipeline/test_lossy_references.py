@@ -4,7 +4,6 @@ AWS's responses, as LocalStack recorded them, list a property that refers to suc
 "Dynamic". With property values, they show the old value, or omit the resource; the update then sets the new value.
 """
 
-import json
 from typing import Any
 
 import pytest
@@ -35,19 +34,6 @@ def test_attribute_of_changed_resource_is_not_visible(entity: str) -> None:
     shown = update("AWS::SQS::Queue", {"DelaySeconds": 1}, {"DelaySeconds": 2, "MessageRetentionPeriod": 1209600})
     shown["ResourceChange"]["Details"].append(reference("MessageRetentionPeriod", entity))
     assert "MessageRetentionPeriod changes, but its values are not visible" in reasons(shown, days, custom)
-
-
-def test_update_policy_that_refers_to_changed_resource_is_not_visible() -> None:
-    allowed = {"EnableVersionUpgrade": "true"}
-    domain = update("AWS::OpenSearchService::Domain", {"EngineVersion": "1"}, {"EngineVersion": "2"})
-    for when in ("BeforeContext", "AfterContext"):
-        context = json.loads(domain["ResourceChange"][when]) | {"UpdatePolicy": allowed}
-        domain["ResourceChange"][when] = json.dumps(context)
-    assert not reasons(domain)
-    changed = reference("", "Flag.Value")
-    changed["Target"] = {"Attribute": "UpdatePolicy", "RequiresRecreation": "Never"}
-    domain["ResourceChange"]["Details"].append(changed)
-    assert "without the update policy `EnableVersionUpgrade`" in reasons(domain)
 
 
 @pytest.mark.parametrize("contexts", [{}, update("AWS::S3::BucketPolicy", {}, bucket_policy())["ResourceChange"]])
