@@ -14,7 +14,7 @@ from lambdas.deploy_pipeline.change_set import Inspection, inspect
 from lambdas.deploy_pipeline.inspection import Policy, findings
 from lambdas.deploy_pipeline.report import markdown
 
-from .changes import change, detail, update
+from .changes import change, detail, reasons, update
 from .fake_cloudformation import FakeCloudFormation
 from .machine_run import APP, Machine
 from .scenarios import failed, succeeded, with_app
@@ -193,3 +193,13 @@ def test_command_line_requires_drift_aware_change_set(
     assert "--deployment-mode REVERT_DRIFT" in capsys.readouterr().err
     fake.change_set = [{**fake.change_set[0], "DeploymentMode": "REVERT_DRIFT"}]
     assert inspect_change_set.main(arguments, fake) == 0
+
+
+def test_weaker_deletion_policy_of_synchronized_resource_is_unsafe() -> None:
+    """Only CloudFormation's record of the resource changes, to which its deletion policy belongs."""
+    synchronized = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {}, DeletionPolicy=("Retain", None))
+    synchronized["ResourceChange"]["Action"] = "SyncWithActual"
+    assert "a later removal deletes it" in reasons(synchronized)
+    retained = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {"MessageRetentionPeriod": 7})
+    retained["ResourceChange"]["Action"] = "SyncWithActual"
+    assert not reasons(retained)

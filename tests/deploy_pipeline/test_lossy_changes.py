@@ -208,16 +208,6 @@ def test_weaker_update_replace_policy_is_unsafe() -> None:
     assert "a later replacement deletes it" in reasons(update("A::B::C", {}, {}, UpdateReplacePolicy=("Retain", None)))
 
 
-def test_weaker_deletion_policy_of_synchronized_resource_is_unsafe() -> None:
-    """Only CloudFormation's record of the resource changes, to which its deletion policy belongs."""
-    synchronized = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {}, DeletionPolicy=("Retain", None))
-    synchronized["ResourceChange"]["Action"] = "SyncWithActual"
-    assert "a later removal deletes it" in reasons(synchronized)
-    retained = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {"MessageRetentionPeriod": 7})
-    retained["ResourceChange"]["Action"] = "SyncWithActual"
-    assert not reasons(retained)
-
-
 def test_exempted_loss_is_safe() -> None:
     lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
     assert not reasons(lossy, policy=Policy(exempt_logical_ids=frozenset({"Queue"})))
