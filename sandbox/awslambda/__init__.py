@@ -13,12 +13,15 @@ Not implemented: the runtime's Python and Node.js (this computer's are used); me
 REPORT, and for Node.js.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import subprocess
 import tempfile
+import termios
+import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
@@ -108,7 +111,34 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
         "SSL_CERT_FILE": os.environ["AUTHORITY"],
     } | _logging_environment(config)
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
-    return subprocess.Popen(command, env=env | credentials | environment, **options)
+    process = subprocess.Popen(command, env=env | credentials | environment, **options)
+    process.stdout = Responses(process)  # type: ignore[assignment]
+    return process
+
+
+class Responses:
+    """The responses of a function's process, its standard output.
+
+    Each waits until MiniStack's thread has read the log from the standard error: MiniStack records what it has read
+    a few milliseconds after a response, and on a busy computer lines would be missing.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        assert process.stderr
+        self._responses, self._log = process.stdout, process.stderr
+
+    def readline(self) -> str:
+        line = self._responses.readline()
+        while self._has_unread_log():
+            time.sleep(0.001)
+        return line
+
+    def _has_unread_log(self) -> bool:
+        count = bytearray(4)
+        with suppress(OSError, ValueError):  # the process has ended
+            fcntl.ioctl(self._log.fileno(), termios.FIONREAD, count)
+        return any(count)
 
 
 def _logging_environment(config: dict[str, Any]) -> dict[str, str]:

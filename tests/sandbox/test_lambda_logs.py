@@ -1,10 +1,16 @@
 """Logs of functions in the sandbox."""
 
 import json
+import select
+import subprocess
+import sys
 import textwrap
+from threading import Timer
 from typing import Any
 
 import pytest
+
+from sandbox.awslambda import Responses
 
 from .functions import Functions, archive
 from .stacks import Stacks
@@ -65,3 +71,14 @@ def test_application_log_level_applies(functions: Functions) -> None:
 def test_output_of_many_lines_is_logged(functions: Functions) -> None:
     _, lines = run(functions, 1000)
     assert [line for line in lines if line.startswith("line ")] == [f"line {number}" for number in range(1000)]
+
+
+def test_response_waits_until_the_log_is_read() -> None:
+    code = "import sys; print('line', file=sys.stderr, flush=True); print('response', flush=True); sys.stdin.read()"
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr
+        Timer(0.3, process.stderr.readline).start()
+        assert Responses(process).readline() == "response\n"
+        assert select.select([process.stderr], [], [], 0)[0] == [], "there is nothing to read"
+        process.communicate()
