@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from ..ministack import cloudformation
 from . import drift, early_validation
-from .diff import VALUE_KEYS, add_values
+from .diff import VALUE_KEYS, add_values, is_unchanged
 from .schemas import schema
 from .template_validation import changed_types
 
@@ -98,9 +98,11 @@ def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, in
     new = cloudformation.resolve_for_diff(new_template, new_values, name, stack_id)["Resources"]
     changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
     existing = cloudformation.stacks[name].get("_resources", {})
-    physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
+    known = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
+    known |= {f"{key}.{name}": value for key, item in existing.items() for name, value in item["Attributes"].items()}
+    replaced = {logical_id for logical_id, change in changes.items() if change.get("Replacement") == "True"}
     for logical_id, change in changes.items():
-        add_values(change, old.get(logical_id), new.get(logical_id), physical_ids)
+        add_values(change, old.get(logical_id), new.get(logical_id), known, replaced)
     change_set["_nested"] = []
     if include_nested:
         for logical_id, resource in new.items():
@@ -154,10 +156,12 @@ def _describe(parameters: dict[str, Any]) -> Any:
     name, change_set = cloudformation.parameter(parameters, "ChangeSetName"), _find(parameters)
     if not change_set:
         return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    start = int(cloudformation.parameter(parameters, "NextToken") or 0)
-    page = change_set["Changes"][start : start + PAGE_SIZE]
-    if cloudformation.parameter(parameters, "IncludePropertyValues") != "true":
-        page = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in page]
+    changes, start = change_set["Changes"], int(cloudformation.parameter(parameters, "NextToken") or 0)
+    if cloudformation.parameter(parameters, "IncludePropertyValues") == "true":
+        changes = [change for change in changes if not is_unchanged(change["ResourceChange"])]
+    else:
+        changes = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in changes]
+    page = changes[start : start + PAGE_SIZE]
     elements = {key: change_set[key] for key in DESCRIBED_KEYS} | {
         "CreationTime": change_set["CreationTime"],
         "Parameters": change_set.get("Parameters", []),
@@ -166,7 +170,7 @@ def _describe(parameters: dict[str, Any]) -> Any:
         "IncludeNestedStacks": "true",
     }
     elements |= {key: change_set[key] for key in ("DeploymentMode", "StackDriftStatus") if key in change_set}
-    if start + PAGE_SIZE < len(change_set["Changes"]):
+    if start + PAGE_SIZE < len(changes):
         elements["NextToken"] = str(start + PAGE_SIZE)
     inner = "".join(_xml(key, value) for key, value in elements.items())
     return cloudformation.xml_response(

@@ -108,16 +108,18 @@ def _resolving(
     return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)
 
 
-def add_values(change: dict[str, Any], old: Any, new: Any, physical_ids: dict[str, str]) -> None:
+def add_values(change: dict[str, Any], old: Any, new: Any, known: dict[str, Any], replaced: set[str]) -> None:
     """Add the old and new resource to a change, and the old and new value to each detail.
 
-    References to resources in `physical_ids`, the existing resources, are resolved.
+    known: of the existing resources, the physical ids by logical id, and the attributes by ``LogicalId.Attribute``.
+        CloudFormation assumes that they remain the same unless the resource is among the `replaced` ones.
     """
+    remaining = {name: value for name, value in known.items() if name.split(".")[0] not in replaced}
     contexts = {}
-    for when, resource in (("Before", old), ("After", new)):
+    for when, resource, references in (("Before", old, known), ("After", new, remaining)):
         if resource:
             content = {name: resource[name] for name in ("Properties", *ATTRIBUTES) if name in resource}
-            contexts[when] = _as_text(content, physical_ids)
+            contexts[when] = _as_text(content, references)
             change[f"{when}Context"] = json.dumps(contexts[when])
     for detail in change.get("Details", []):
         target = detail["Target"]
@@ -131,14 +133,20 @@ def add_values(change: dict[str, Any], old: Any, new: Any, physical_ids: dict[st
         target |= {"Path": "/" + "/".join(path), "AttributeChangeType": kinds.get(present, "Modify")}
 
 
-def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
+def _as_text(value: Any, known: dict[str, Any]) -> Any:
     """Convert scalars to text, resolve references to existing resources, and mark other functions as unknown."""
     if isinstance(value, list):
-        return [_as_text(item, physical_ids) for item in value]
+        return [_as_text(item, known) for item in value]
     if isinstance(value, dict):
         ((name, argument),) = value.items() if len(value) == 1 else ((None, None),)
         if name == "Ref" or str(name).startswith("Fn::"):
-            return physical_ids.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
-        return {key: _as_text(item, physical_ids) for key, item in value.items()}
+            return known.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
+        return {key: _as_text(item, known) for key, item in value.items()}
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"\$\{\w+(\.\w+)+\}", KNOWN_AFTER_APPLY, text)
+    return re.sub(r"\$\{(\w+(?:\.\w+)+)\}", lambda reference: str(known.get(reference[1], KNOWN_AFTER_APPLY)), text)
+
+
+def is_unchanged(change: dict[str, Any]) -> bool:
+    """Return whether a resource changes only if attributes of others do; with values, they are assumed not to."""
+    details = [(detail["Evaluation"], detail.get("ChangeSource")) for detail in change.get("Details", [])]
+    return set(details) == {("Dynamic", "ResourceAttribute")} and change["BeforeContext"] == change["AfterContext"]

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.cloudformation.diff import add_values, effective_values, property_recreation, requires_replacement
+from sandbox.cloudformation.diff import (
+    add_values,
+    effective_values,
+    is_unchanged,
+    property_recreation,
+    requires_replacement,
+)
 from sandbox.cloudformation.schemas import schema
 from sandbox.ministack import cloudformation
 from sandbox.target import session, settings_for, target_of
@@ -155,7 +161,7 @@ def test_values_before_and_after_are_text() -> None:
     old, new = subscription_template(DelaySeconds=1), subscription_template(DelaySeconds=2, SqsManagedSseEnabled=True)
     changes = diff(old, new)
     for name, change in changes.items():
-        add_values(change, old[name], new[name], {"Queue": "https://queue"})
+        add_values(change, old[name], new[name], {"Queue": "https://queue"}, set())
     before, after = (json.loads(changes["Queue"][f"{when}Context"]) for when in ("Before", "After"))
     assert before == {"Properties": {"DelaySeconds": "1"}}
     assert after == {"Properties": {"DelaySeconds": "2", "SqsManagedSseEnabled": "true"}}
@@ -170,9 +176,23 @@ def test_values_before_and_after_are_text() -> None:
 
 def test_reference_to_existing_resource_is_resolved() -> None:
     change, policy = {"Action": "Add"}, subscription_template()["Policy"]
-    add_values(change, None, policy, {"Queue": "https://queue"})
+    add_values(change, None, policy, {"Queue": "https://queue"}, set())
     assert json.loads(change["AfterContext"]) == {"Properties": {"Queues": ["https://queue"]}}
     assert "BeforeContext" not in change
+
+
+def test_attribute_is_old_value_unless_its_resource_is_replaced() -> None:
+    """As in AWS's responses: of a resource that is updated in place, change sets assume the old values."""
+    old, new = subscription_template(DelaySeconds=1), subscription_template(DelaySeconds=2)
+    old["Subscription"]["Properties"]["Endpoint"] = new["Subscription"]["Properties"]["Endpoint"] = "${Queue.Arn}"
+    known = {"Queue": "https://queue", "Queue.Arn": "arn:queue"}
+    dependent = diff(subscription_template(DelaySeconds=1), subscription_template(DelaySeconds=2))["Subscription"]
+    add_values(dependent, old["Subscription"], new["Subscription"], known, set())
+    assert is_unchanged(dependent), "the description with values omits it"
+    add_values(dependent, old["Subscription"], new["Subscription"], known, {"Queue"})
+    endpoints = [json.loads(dependent[f"{when}Context"])["Properties"]["Endpoint"] for when in ("Before", "After")]
+    assert endpoints == ["arn:queue", "{{changeSet:KNOWN_AFTER_APPLY}}"]
+    assert not is_unchanged(dependent)
 
 
 def test_change_set_values_omit_conditions_and_mark_attributes() -> None:

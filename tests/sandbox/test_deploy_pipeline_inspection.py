@@ -153,3 +153,22 @@ def test_any_update_loses_no_resource(
         assert json.loads(ended["output"])["outcome"] == outcome, ended
     assert not app.left()
     app.cloudformation.delete_stack(StackName=app.stack)
+
+
+def test_retention_that_refers_to_a_changed_resource_is_unsafe(app: Deployment) -> None:
+    """With property values, CloudFormation shows the old retention, and then sets the new one."""
+
+    def resources(days: str, visibility: int) -> dict[str, Any]:
+        reference = {"Fn::GetAtt": ["Days", "Value"]}
+        properties = {"MessageRetentionPeriod": reference, "VisibilityTimeout": visibility}
+        return {
+            "Days": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": days}},
+            "Queue": {"Type": "AWS::SQS::Queue", "Properties": properties},
+        }
+
+    app.create(resources("1209600", 30))
+    ended = app.deploy(resources("60", 60))
+    assert ended["cause"].splitlines()[1:] == [
+        "- Queue (AWS::SQS::Queue), Modify: MessageRetentionPeriod changes, but its values are not visible"
+    ]
+    assert json.loads(app.deploy(resources("1209600", 60))["output"])["outcome"] == "updated"
