@@ -1,6 +1,6 @@
 """Find the unsafe changes of a change set.
 
-A change is unsafe if it deletes or replaces a resource, loses its data (`lossy_changes`), attaches a policy
+A change is unsafe if it deletes or replaces a resource, loses its data (`losses`), attaches a policy
 to a resource outside the stack, or may do so. Unknown values are unsafe.
 
 CloudFormation reports the replacement "Conditional" for a resource with a create-only property that refers to
@@ -18,7 +18,7 @@ from .contexts import with_values
 from .drift import SYNC, drift
 from .dynamic_references import in_create_only, unversioned
 from .identity_sources import Sources, identity_source, sources
-from .lossy_changes import losses
+from .losses import losses
 from .policy_targets import outside_target, remaining_types
 from .property_values import shown_change
 from .revisions import is_superseded, new_revisions

@@ -5,22 +5,14 @@ Each row compares the values before and after the update, which CloudFormation r
 Reasons contain only numbers and names of policies, because other values can be secret.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
-from .contexts import MASK, TRUNCATED, is_too_deep
-from .drift import SYNC
-from .dynamic_references import with_unknown_values
-from .identity_sources import unpredictable
 from .lossy_conditions import (
     ARCHIVE,
     ATTRIBUTE_OFF,
     CHANGED,
     DENY,
     EXPIRY,
-    KNOWN_AFTER_APPLY,
     LIFECYCLE,
     LOWERED,
     OBJECT_LOCK,
@@ -36,19 +28,11 @@ from .lossy_conditions import (
     UNLIMITED,
     WEAKENED,
     Condition,
-    HiddenValueError,
 )
-from .nesting import MAX_VALUE_LEVELS
 
 ANY_TYPE = "any type"
 PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
-HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
-SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
-RESTORED_FROM = (
-    "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
-    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbiResourceId", "BackupId",
-)  # fmt: skip
 GUIDES = "https://docs.aws.amazon.com/"
 REFERENCE = f"{GUIDES}AWSCloudFormation/latest/TemplateReference/"
 # Reasons of several rows.
@@ -211,12 +195,6 @@ LOSSY_CHANGES = (
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "ResourceSelection", CHANGED, NOT_RETAINED),
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "ResourceType", CHANGED, NOT_RETAINED),
     LossyChange("AWS::ImageBuilder::LifecyclePolicy", "Status", TURNED_ON, NOT_RETAINED, "ENABLED"),
-    LossyChange("AWS::IoTAnalytics::Channel", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
-    LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, 90, "days"),
-    LossyChange("AWS::IoTAnalytics::Dataset", "RetentionPeriod.Unlimited", TURNED_OFF, "older data is deleted",
-                "false"),
-    LossyChange("AWS::IoTAnalytics::Dataset", "VersioningConfiguration", CHANGED, "older versions can be deleted"),
-    LossyChange("AWS::IoTAnalytics::Datastore", "RetentionPeriod.NumberOfDays", LOWERED, OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "data encrypted with it cannot be read", "true"),
     LossyChange("AWS::KMS::Key", "KeyPolicy", DENY, UNDENIED),
     LossyChange("AWS::KMS::ReplicaKey", "Enabled", TURNED_OFF, "data encrypted with it cannot be read", "true"),
@@ -231,7 +209,6 @@ LOSSY_CHANGES = (
     LossyChange("AWS::Logs::LogGroup", "RetentionInDays", LOWERED,
                 "log events older than that are deleted", UNLIMITED, "days"),
     LossyChange("AWS::Logs::LogGroup", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::MediaStore::Container", "LifecyclePolicy", SET, "the objects that it selects are deleted"),
     LossyChange("AWS::MemoryDB::Cluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::Neptune::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED),
@@ -241,7 +218,6 @@ LOSSY_CHANGES = (
     LossyChange("AWS::OpenSearchServerless::Collection", "DeletionProtection", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::OpenSearchService::Domain", "EngineVersion", CHANGED, WITHOUT.format(UPGRADE), unless=UPGRADE),
     LossyChange("AWS::OpenSearchService::Domain", "VPCOptions", REMOVED, EMPTIED),
-    LossyChange("AWS::QLDB::Ledger", "DeletionProtection", TURNED_OFF, UNPROTECTED, "true"),
     LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::RDS::DBCluster", "BacktrackWindow", LOWERED, NO_RESTORE, 0, "seconds"),
@@ -310,80 +286,6 @@ LOSSY_CHANGES = (
     LossyChange("AWS::VerifiedPermissions::PolicyStore", "DeletionProtection.Mode", TURNED_OFF,
                 UNPROTECTED, "DISABLED"),
 )  # fmt: skip
-
-
-def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
-    """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`.
-
-    Its details are those of values that may change. If only CloudFormation's record of the resource changes, its
-    deletion policy can be weaker, but no property changes.
-    """
-    before, after = resource["Before"], resource["After"]
-    if None in (before, after) and any(map(is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))):
-        yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
-        return
-    changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
-    unknown = unpredictable(resource)
-    types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
-    for row in LOSSY_CHANGES:
-        if row.type in types and ("UpdatePolicy" in unknown or not _allows(after, row.unless)):
-            default = _default(row, resource)
-            name = row.path.split(".")[0]
-            new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
-            yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
-
-
-def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
-    if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
-        return "Snapshot"
-    properties = (resource["Before"] or {}).get("Properties")
-    is_restored = isinstance(properties, dict) and any(map(properties.get, RESTORED_FROM))
-    return None if row.inherited and is_restored else row.default
-
-
-def _allows(after: object, update_policy: str) -> bool:
-    return bool(update_policy) and str(_value(after, ["UpdatePolicy", update_policy], "")).lower() == "true"
-
-
-def _names(target: ResourceTargetDefinition) -> Iterator[str]:
-    yield str(target.get("Attribute"))
-    yield str(target.get("Name"))
-
-
-def _value(shown: object, steps: list[str], default: object) -> object:
-    for step in steps:
-        if not isinstance(shown, dict):
-            return HIDDEN
-        if step not in shown:
-            return default
-        shown = shown[step]
-    return shown
-
-
-def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) -> Iterator[str]:
-    """Return the reason, if the change is unsafe. `listed`: the change set has a detail for the property."""
-    if reason := _lost(row, before, after, listed=listed):
-        yield reason
-    elif (unknown := with_unknown_values(after)) != after and _lost(row, before, unknown, listed=listed):
-        yield f"{row.path} has a dynamic reference without a version, so its new value is not visible"
-
-
-def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> str:
-    hidden = HIDDEN in (before, after) or any(mark in json.dumps([before, after]) for mark in (MASK, TRUNCATED))
-    if before == after and not (listed and hidden):
-        return ""
-    try:
-        if hidden:
-            raise HiddenValueError
-        lossy = row.condition.holds(before, after)
-    except HiddenValueError:
-        return f"{row.path} changes, but its values are not visible"
-    values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
-    return f"{row.path}{values or ' ' + row.condition.text}: {row.reason}" if lossy else ""
-
-
-def _shown(value: object) -> str:
-    return "unlimited" if value == UNLIMITED else str(value)
 
 
 def markdown_table() -> str:

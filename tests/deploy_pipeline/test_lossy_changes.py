@@ -82,12 +82,6 @@ LOSSY = [
     ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "no longer protected against deletion"),
     ("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48}, {}, "RetentionPeriodHours 48 -> 24 hours"),
     ("AWS::CloudTrail::Trail", {"IsLogging": True}, {"IsLogging": False}, "API calls are no longer recorded"),
-    (
-        "AWS::IoTAnalytics::Dataset",
-        {"RetentionPeriod": {"Unlimited": True}},
-        {"RetentionPeriod": {"NumberOfDays": 90}},
-        "RetentionPeriod.Unlimited is turned off",
-    ),
     ("AWS::DLM::LifecyclePolicy", {}, {"ExtendDeletion": True}, "no longer retains are deleted"),
     # AWS's documentation states both defaults for a Neptune cluster, and that of EFS depends on the availability zone.
     ("AWS::Neptune::DBCluster", {}, {"DeletionProtection": False}, "no longer protected against deletion"),
@@ -193,7 +187,9 @@ def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str)
 )
 def test_default_of_restored_resource_is_unknown(kind: str, source: str, name: str) -> None:
     """It is the value of the snapshot or the source, which can be higher than the new value."""
-    assert f"{name} changes" in reasons(update(kind, {source: "orders"}, {source: "orders", name: 7}))
+    assert f"{name} changes, but its default is unknown" in reasons(
+        update(kind, {source: "orders"}, {source: "orders", name: 7})
+    )
     assert not reasons(update(kind, {source: ""}, {source: "", name: 7}))
     assert not reasons(update(kind, {source: "orders", name: 7}, {source: "orders", name: 8}))
 
@@ -366,7 +362,6 @@ VERSION = {"ProvisioningArtifactName": "v1"}
         ("AWS::DLM::LifecyclePolicy", {"CrossRegionCopyTargets": [{"a": "b"}]}, {}, "backups or their copies"),
         ("AWS::ImageBuilder::LifecyclePolicy", {}, {"ResourceSelection": {"TagMap": {}}}, "no longer retains"),
         ("AWS::ImageBuilder::LifecyclePolicy", {"ResourceType": "a"}, {"ResourceType": "b"}, "no longer retains"),
-        ("AWS::IoTAnalytics::Dataset", {}, {"VersioningConfiguration": {"MaxVersions": 1}}, "older versions"),
         ("AWS::Rbin::Rule", {"ResourceTags": [{"ResourceTagKey": "a"}]}, {}, "may no longer be retained"),
         ("AWS::Rbin::Rule", {}, {"ExcludeResourceTags": [{"ResourceTagKey": "a"}]}, "may no longer be retained"),
         ("AWS::Redshift::Cluster", {}, {"SnapshotCopyManual": True}, "copied snapshots can be deleted earlier"),

@@ -82,6 +82,7 @@ NO_DATA = "holds no data, or is created again from the template"
 NEW_ONES = "applies to resources created later"
 NOT_DELETION = "a phase or an action of a lifecycle; deletes no data"
 MOVED = "moves files to another storage class"
+ENDED = "AWS has ended the service"
 ACCEPTED = (
     {
         ("AWS::AccessAnalyzer::Analyzer", "ArchiveRules"): "hides findings, which remain",
@@ -106,10 +107,15 @@ ACCEPTED = (
         ("AWS::ECS::Gateway", "DeletionProtection"): NO_DATA,
         ("AWS::EFS::FileSystem", "LifecyclePolicies"): MOVED,
         ("AWS::IoT::SecurityProfile", "AdditionalMetricsToRetainV2"): "metrics that are stored from now on",
+        ("AWS::IoTAnalytics::Channel", "RetentionPeriod"): ENDED,
+        ("AWS::IoTAnalytics::Dataset", "RetentionPeriod"): ENDED,
+        ("AWS::IoTAnalytics::Datastore", "RetentionPeriod"): ENDED,
         ("AWS::LicenseManager::LicenseConfiguration", "LicenseExpiry"): NO_DATA,
         ("AWS::Location::APIKey", "ExpireTime"): "the lifetime of a key",
         ("AWS::Location::APIKey", "NoExpiry"): "the lifetime of a key",
+        ("AWS::MediaStore::Container", "LifecyclePolicy"): ENDED,
         ("AWS::PCS::ComputeNodeGroup", "NodeLifecycleActions"): NOT_DELETION,
+        ("AWS::QLDB::Ledger", "DeletionProtection"): ENDED,
         ("AWS::RDS::DBCluster", "EngineLifecycleSupport"): "support after the end of an engine's version",
         ("AWS::RDS::DBInstance", "AutomaticBackupReplicationKmsKeyId"): "encrypts new copies; ends no backup",
         ("AWS::RDS::DBInstance", "AutomaticBackupReplicationRegion"): "a copy in another Region; the backups remain",
