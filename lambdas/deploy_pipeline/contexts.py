@@ -3,15 +3,21 @@
 import json
 
 from .api_types import ResourceChange, ResourceChangeWithValues
+from .lossy_conditions import KNOWN_AFTER_APPLY
 from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
 TRUNCATED = "(Truncated-Signature)"  # the start of its replacement for a large value, in which others may be masked
+UNKNOWN = "{{changeSet:UNKNOWN}}"  # a reference before the update that CloudFormation shows as known after it
 
 
 def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
-    """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
-    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible.
+
+    A reference that is not visible before the update differs from every one after it.
+    """
+    before = _parsed((resource.get("BeforeContext") or "").replace(KNOWN_AFTER_APPLY, UNKNOWN))
+    after = _parsed(resource.get("AfterContext"))
     return {**resource, "Before": before, "After": after}
 
 

@@ -28,7 +28,11 @@ OTHER_ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
     "AWS::DynamoDB::GlobalTable": {"StreamArn": ("Replicas", "StreamSpecification")},
     # The name of the repository, which is create-only, after the registry.
     "AWS::ECR::Repository": {"RepositoryUri": ()},
+    "AWS::IAM::Role": {"RoleId": ()},
+    "AWS::CloudFront::CloudFrontOriginAccessIdentity": {"S3CanonicalUserId": ()},
     # ARNs that are not called Arn.
+    "AWS::Backup::BackupVault": {"BackupVaultArn": ()},
+    "AWS::Backup::LogicallyAirGappedBackupVault": {"BackupVaultArn": ()},
     "AWS::OpenSearchService::Domain": {"DomainArn": ()},
     "AWS::RDS::DBCluster": {"DBClusterArn": ()},
     "AWS::RDS::DBInstance": {"DBInstanceArn": ()},

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from .api_types import ResourceChangeWithValues
-from .contexts import MASK
+from .contexts import MASK, UNKNOWN
 from .dynamic_references import START
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
@@ -41,7 +41,7 @@ def shown_value(value: object) -> str | None:
     if isinstance(value, dict | list) or value is None:
         return None
     text = str(value)
-    if MASK in text or START in text:
+    if any(mark in text for mark in (MASK, START, UNKNOWN)):
         return None
     if KNOWN_AFTER_APPLY in text:
         return "known after the update"

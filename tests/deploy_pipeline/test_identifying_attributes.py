@@ -38,6 +38,13 @@ def reference(kind: str, attribute: str, *changed: str) -> tuple[Any, Any]:
         ("AWS::EC2::EIP", "AllocationId", "Tags"),
         ("AWS::ApiGatewayV2::Api", "ApiId", "Description"),
         ("AWS::AppSync::GraphQLApi", "ApiId", "XrayEnabled"),
+        ("AWS::Backup::BackupVault", "BackupVaultArn", "BackupVaultTags"),
+        (
+            "AWS::CloudFront::CloudFrontOriginAccessIdentity",
+            "S3CanonicalUserId",
+            "CloudFrontOriginAccessIdentityConfig",
+        ),
+        ("AWS::IAM::Role", "RoleId", "ManagedPolicyArns"),
     ],
 )
 def test_reference_to_identifying_attribute_is_safe(kind: str, attribute: str, changed: str) -> None:

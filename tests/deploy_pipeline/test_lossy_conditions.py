@@ -205,6 +205,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (DENY, denials("A", resource="a/*"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), False),
         # Fn::Sub leaves the text around such a value visible.
         (DENY, denials("A", resource="a/*"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/none/*"), True),
+        (DENY, denials("A", resource="*"), denials("A", resource=f"*{KNOWN_AFTER_APPLY}*"), True),
         (DENY, denials("A", resource="a:b/*"), denials("A", resource=f"b:{KNOWN_AFTER_APPLY}/*"), True),
         (DENY, denials("A", resource=["a/*"]), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), True),
         (DENY, denials("A", resource="a"), denials("B", resource=KNOWN_AFTER_APPLY), True),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .changes import ALLOW, bucket_policy, change, deny, detail, reasons, update
+from .changes import ALLOW, MARKER, bucket_policy, change, deny, detail, reasons, update
 
 
 def reference(name: str, entity: str, recreation: str = "Never") -> dict[str, Any]:
@@ -57,3 +57,22 @@ def test_policy_without_denial_has_none_to_lose() -> None:
     policy = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a")), bucket_policy(*deny("a"), ALLOW))
     policy["ResourceChange"]["Details"].append(reference("PolicyDocument", "Child.Outputs.Role"))
     assert "PolicyDocument changes, but its values are not visible" in reasons(policy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("AWS::SQS::Queue", "MessageRetentionPeriod", MARKER),
+        ("AWS::Backup::BackupPlan", "BackupPlan", {"BackupPlanRule": [{"TargetBackupVault": MARKER}]}),
+        ("AWS::S3::BucketPolicy", "PolicyDocument", {"Statement": [deny("a")[0] | {"Principal": MARKER}]}),
+        ("AWS::SQS::QueuePolicy", "Queues", [MARKER]),
+    ],
+)
+def test_reference_that_is_not_visible_before_and_after_is_a_change(kind: str, name: str, value: Any) -> None:
+    """AWS's responses show a reference in a resource that is removed as known after the update, even the old value."""
+    resource = update(kind, {name: value}, {name: value})
+    resource["ResourceChange"]["Details"] = [
+        detail("Never", "Dynamic", name=name),
+        detail("Never", "Static", name=name, source="ResourceAttribute", entity="New.Value"),
+    ]
+    assert name in reasons(resource, change("Add", "New", "AWS::SSM::Parameter"))

@@ -42,6 +42,7 @@ def test_reason_shows_values(before: Any, after: Any, shown: str) -> None:
     [
         ("DBName", "****", "****"),
         ("DBName", "orders-****", "orders"),
+        ("DBName", MARKER, "orders"),
         ("DBName", "{{resolve:ssm-secure:/db:1}}", "orders"),
         ("DBName", "orders", "x{{resolve:secretsmanager:db}}"),
         ("MasterUserPassword", "old-secret", "orders"),

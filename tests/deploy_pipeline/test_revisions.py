@@ -23,7 +23,8 @@ def version(action: str, logical_id: str, function: str | None, **more: Any) -> 
 def test_removal_of_superseded_revision_is_safe(policy_action: str, new: str | None) -> None:
     old = version("Remove", "Version1", "orders", PolicyAction=policy_action)
     assert not reasons(old, version("Add", "Version2", new))
-    assert not reasons(version("Remove", "Version1", None), version("Add", "Version2", new))
+    for not_visible in (None, MARKER):
+        assert not reasons(version("Remove", "Version1", not_visible), version("Add", "Version2", new))
     assert reasons(old, version("Add", "Version2", new), policy=Policy(revisions=False))
 
 
