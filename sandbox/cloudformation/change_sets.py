@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from ..ministack import cloudformation
 from . import drift, early_validation
-from .diff import VALUE_KEYS, add_values, is_unchanged
+from .diff import KNOWN_AFTER_APPLY, VALUE_KEYS, add_values, as_text, is_unchanged
 from .schemas import schema
 from .template_validation import changed_types
 
@@ -98,16 +98,18 @@ def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, in
     new = cloudformation.resolve_for_diff(new_template, new_values, name, stack_id)["Resources"]
     changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
     existing = cloudformation.stacks[name].get("_resources", {})
-    known = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
+    known = dict.fromkeys(new, KNOWN_AFTER_APPLY)
+    known |= {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
     known |= {f"{key}.{name}": value for key, item in existing.items() for name, value in item["Attributes"].items()}
     replaced = {logical_id for logical_id, change in changes.items() if change.get("Replacement") == "True"}
     for logical_id, change in changes.items():
         add_values(change, old.get(logical_id), new.get(logical_id), known, replaced)
     change_set["_nested"] = []
     if include_nested:
+        ids = {name: KNOWN_AFTER_APPLY if name in replaced else known[name] for name in known if "." not in name}
         for logical_id, resource in new.items():
             if resource.get("Type") == NESTED_STACK and logical_id in old:
-                _add_nested_change_set(change_set, logical_id, resource, changes)
+                _add_nested_change_set(change_set, logical_id, as_text(resource, ids), changes)
     change_set["Changes"] = [{"Type": "Resource", "ResourceChange": changes[key]} for key in sorted(changes)]
 
 

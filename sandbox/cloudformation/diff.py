@@ -66,7 +66,7 @@ def _at(value: Any, path: list[str]) -> Any:
 def effective_values(
     resolve: Callable[..., Any], template: dict[str, Any], values: Any, name: str, stack_id: str
 ) -> dict[str, Any]:
-    """Leave out resources whose condition does not hold, and keep attributes as ``${Resource.Attribute}``."""
+    """Leave out resources whose condition does not hold; keep references to others as ``${Resource.Attribute}``."""
     if not template:
         return {}
     conditions = cloudformation.evaluate_conditions(template, values)
@@ -75,8 +75,17 @@ def effective_values(
         for key, resource in template["Resources"].items()
         if conditions.get(resource.get("Condition"), True)
     }
-    resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values, name, stack_id)
+    references = {reference: {"Value": f"${{{reference}}}"} for reference in _references(template["Resources"])}
+    resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values | references, name, stack_id)
     return resolved
+
+
+def _references(resources: dict[str, Any]) -> Iterator[str]:
+    """Return the references to resources (``Ref``, ``Fn::GetAtt`` and in ``Fn::Sub``) as ``Fn::Sub`` writes them."""
+    for resource in resources.values():
+        for logical_id, attribute in cloudformation.references(resource.get("Properties") or {}):
+            if logical_id in resources:
+                yield f"{logical_id}.{attribute}" if attribute else logical_id
 
 
 def _mark_attributes(value: Any) -> Any:
@@ -111,15 +120,17 @@ def _resolving(
 def add_values(change: dict[str, Any], old: Any, new: Any, known: dict[str, Any], replaced: set[str]) -> None:
     """Add the old and new resource to a change, and the old and new value to each detail.
 
-    known: of the existing resources, the physical ids by logical id, and the attributes by ``LogicalId.Attribute``.
-        CloudFormation assumes that they remain the same unless the resource is among the `replaced` ones.
+    known: the physical ids of all resources by logical id, and the attributes of existing ones by
+        ``LogicalId.Attribute``. CloudFormation assumes that they remain the same unless the resource is among the
+        `replaced` ones.
     """
     remaining = {name: value for name, value in known.items() if name.split(".")[0] not in replaced}
+    remaining |= dict.fromkeys(replaced, KNOWN_AFTER_APPLY)
     contexts = {}
     for when, resource, references in (("Before", old, known), ("After", new, remaining)):
         if resource:
             content = {name: resource[name] for name in ("Properties", *ATTRIBUTES) if name in resource}
-            contexts[when] = _as_text(content, references)
+            contexts[when] = as_text(content, references)
             change[f"{when}Context"] = json.dumps(contexts[when])
     for detail in change.get("Details", []):
         target = detail["Target"]
@@ -133,17 +144,22 @@ def add_values(change: dict[str, Any], old: Any, new: Any, known: dict[str, Any]
         target |= {"Path": "/" + "/".join(path), "AttributeChangeType": kinds.get(present, "Modify")}
 
 
-def _as_text(value: Any, known: dict[str, Any]) -> Any:
-    """Convert scalars to text, resolve references to existing resources, and mark other functions as unknown."""
+def as_text(value: Any, known: dict[str, Any]) -> Any:
+    """Convert scalars to text, resolve references to resources with `known`, and mark other functions as unknown."""
     if isinstance(value, list):
-        return [_as_text(item, known) for item in value]
+        return [as_text(item, known) for item in value]
     if isinstance(value, dict):
         ((name, argument),) = value.items() if len(value) == 1 else ((None, None),)
         if name == "Ref" or str(name).startswith("Fn::"):
             return known.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
-        return {key: _as_text(item, known) for key, item in value.items()}
+        return {key: as_text(item, known) for key, item in value.items()}
+
+    def resolved(reference: re.Match[str]) -> str:
+        logical_id = reference[1].split(".")[0]
+        return str(known.get(reference[1], KNOWN_AFTER_APPLY)) if logical_id in known else reference[0]
+
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"\$\{(\w+(?:\.\w+)+)\}", lambda reference: str(known.get(reference[1], KNOWN_AFTER_APPLY)), text)
+    return re.sub(r"\$\{(\w+(?:\.\w+)*)\}", resolved, text)
 
 
 def is_unchanged(change: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.cloudformation.diff import (
     add_values,
+    as_text,
     effective_values,
     is_unchanged,
     property_recreation,
@@ -195,13 +196,18 @@ def test_attribute_is_old_value_unless_its_resource_is_replaced() -> None:
     assert not is_unchanged(dependent)
 
 
-def test_change_set_values_omit_conditions_and_mark_attributes() -> None:
+def test_change_set_values_omit_conditions_and_mark_references() -> None:
+    name = {"Fn::Sub": "${Queue} of ${AWS::StackName}, ${Queue.Arn}, ${!Literal}"}
     resources = subscription_template() | {"Other": resource(QUEUE) | {"Condition": "IsLive"}}
+    resources["Topic"] = resource(TOPIC, DisplayName=name)
     conditions = {"IsLive": {"Fn::Equals": ["a", "b"]}}
     template = {"Conditions": conditions, "Resources": resources}
     resolved = effective_values(cloudformation.resolve_for_diff.original, template, {}, "stack", "id")["Resources"]
     assert "Other" not in resolved
     assert resolved["Subscription"]["Properties"]["Endpoint"] == "${Queue.Arn}"
+    assert resolved["Policy"]["Properties"]["Queues"] == ["${Queue}"]
+    shown = as_text(resolved["Topic"], {"Queue": "https://queue"})["Properties"]["DisplayName"]
+    assert shown == "https://queue of stack, {{changeSet:KNOWN_AFTER_APPLY}}, ${Literal}"
 
 
 def test_schema_of_unknown_type_is_empty() -> None:

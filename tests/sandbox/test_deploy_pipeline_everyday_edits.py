@@ -1,6 +1,6 @@
 """Everyday edits of templates: the deployed state machine makes them, and rejects similar edits that replace something.
 
-Each template refers to another resource by an attribute other than `Ref` and `Arn`.
+Each template refers to another resource, most of them by an attribute other than `Ref` and `Arn`.
 """
 
 import json
@@ -66,7 +66,24 @@ def network(tag: str, cidr: str = "10.0.0.0/16") -> dict[str, Any]:
     }
 
 
+def queue(*, timeout: int = 30, has_policy: bool = True) -> dict[str, Any]:
+    """Return a queue with a dead-letter queue and a policy, as CDK writes it for `enforceSSL`."""
+    resource = {"Fn::GetAtt": ["Queue", "Arn"]}
+    condition = {"Bool": {"aws:SecureTransport": "false"}}
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": resource, "Condition": condition}
+    properties = {"Queues": [{"Ref": "Queue"}], "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+    redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["Failed", "Arn"]}, "maxReceiveCount": 3}
+    policy = {"Policy": {"Type": "AWS::SQS::QueuePolicy", "Properties": properties}}
+    return {
+        "Failed": QUEUE,
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": timeout, "RedrivePolicy": redrive}},
+        **(policy if has_policy else {}),
+    }
+
+
 HARMLESS = {
+    "Arn": (queue(), queue(timeout=60)),
+    "Ref": (queue(has_policy=False), queue()),
     "RootResourceId": (api("Orders"), api("Orders and items")),
     "StreamArn": (table(), table(protected=True)),
     "VpcId": (network("orders"), network("shop")),
