@@ -210,8 +210,10 @@ def _can_become(text: str, value: object) -> bool:
     parts = text.split(KNOWN_AFTER_APPLY)
     if len(parts) == 1 or text == KNOWN_AFTER_APPLY:
         return len(parts) > 1
-    start, end = parts[0], parts[-1]
-    return isinstance(value, str) and value.startswith(start) and value[len(start) + 1 :].endswith(end)
+    start, *inner, end = parts
+    if not isinstance(value, str) or not value.startswith(start) or not value[len(start) + 1 :].endswith(end):
+        return False
+    return all(part in value for part in inner)
 
 
 def _retains_less(before: object, after: object) -> bool:

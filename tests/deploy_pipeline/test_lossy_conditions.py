@@ -206,6 +206,8 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         # Fn::Sub leaves the text around such a value visible.
         (DENY, denials("A", resource="a/*"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/none/*"), True),
         (DENY, denials("A", resource="*"), denials("A", resource=f"*{KNOWN_AFTER_APPLY}*"), True),
+        (DENY, denials("A", resource="a/b"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/{KNOWN_AFTER_APPLY}"), False),
+        (DENY, denials("A", resource="a/b"), denials("A", resource=f"{KNOWN_AFTER_APPLY}:{KNOWN_AFTER_APPLY}"), True),
         (DENY, denials("A", resource="a:b/*"), denials("A", resource=f"b:{KNOWN_AFTER_APPLY}/*"), True),
         (DENY, denials("A", resource=["a/*"]), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), True),
         (DENY, denials("A", resource="a"), denials("B", resource=KNOWN_AFTER_APPLY), True),
