@@ -14,10 +14,13 @@ UNKNOWN = "{{changeSet:UNKNOWN}}"  # a reference before the update that CloudFor
 def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible.
 
-    A reference that is not visible before the update differs from every one after it.
+    In a listed property, a reference that is not visible before the update differs from every one after it.
     """
-    before = _parsed((resource.get("BeforeContext") or "").replace(KNOWN_AFTER_APPLY, UNKNOWN))
-    after = _parsed(resource.get("AfterContext"))
+    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    names = {(detail.get("Target") or {}).get("Name") for detail in resource.get("Details") or []}
+    if before and isinstance(properties := before.get("Properties"), dict):
+        listed = {name: value for name, value in properties.items() if name in names}
+        before["Properties"] = properties | json.loads(json.dumps(listed).replace(KNOWN_AFTER_APPLY, UNKNOWN))
     return {**resource, "Before": before, "After": after}
 
 

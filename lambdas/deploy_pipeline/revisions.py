@@ -7,7 +7,6 @@ the old one, after everything in the stack refers to the new one. Revisions of o
 from collections.abc import Iterable, Mapping
 
 from .api_types import ResourceChangeWithValues
-from .contexts import UNKNOWN
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import property_value
 
@@ -48,4 +47,4 @@ def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool
 
 def _parent(kind: str, shown: dict[str, object] | None) -> str | None:
     value = property_value(shown, REVISION_TYPES[kind])
-    return value if isinstance(value, str) and value not in (KNOWN_AFTER_APPLY, UNKNOWN) else None
+    return value if isinstance(value, str) and value != KNOWN_AFTER_APPLY else None

@@ -76,3 +76,5 @@ def test_reference_that_is_not_visible_before_and_after_is_a_change(kind: str, n
         detail("Never", "Static", name=name, source="ResourceAttribute", entity="New.Value"),
     ]
     assert name in reasons(resource, change("Add", "New", "AWS::SSM::Parameter"))
+    resource["ResourceChange"]["Details"] = [detail("Never", name="Tags")]
+    assert not reasons(resource), "the change set does not list the property"
