@@ -106,10 +106,10 @@ def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, in
         add_values(change, old.get(logical_id), new.get(logical_id), known, replaced)
     change_set["_nested"] = []
     if include_nested:
-        ids = {name: KNOWN_AFTER_APPLY if name in replaced else known[name] for name in known if "." not in name}
+        unresolved = dict.fromkeys(new, KNOWN_AFTER_APPLY)  # CloudFormation resolves no references in parameters
         for logical_id, resource in new.items():
             if resource.get("Type") == NESTED_STACK and logical_id in old:
-                _add_nested_change_set(change_set, logical_id, as_text(resource, ids), changes)
+                _add_nested_change_set(change_set, logical_id, as_text(resource, unresolved), changes)
     change_set["Changes"] = [{"Type": "Resource", "ResourceChange": changes[key]} for key in sorted(changes)]
 
 
