@@ -93,8 +93,9 @@ def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> s
             raise HiddenValueError
         lossy = row.condition.holds(before, after)
     except HiddenValueError:
-        is_default = None in (before, after)
-        return f"{row.path} changes, but its {'default is unknown' if is_default else 'values are not visible'}"
+        visible = not hidden and KNOWN_AFTER_APPLY not in (before, after)
+        cause = "default is unknown" if visible and None in (before, after) else "values are not visible"
+        return f"{row.path} changes, but its {cause}"
     values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
     return f"{row.path}{values or ' ' + row.condition.text}: {row.reason}" if lossy else ""
 

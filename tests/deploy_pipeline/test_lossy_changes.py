@@ -253,6 +253,14 @@ def test_change_of_hidden_value_is_unsafe(contexts: dict[str, str]) -> None:
     assert not reasons(change("Modify", Details=[detail("Never", name="DelaySeconds")]))
 
 
+@pytest.mark.parametrize("hidden", ["****", MARKER])
+def test_new_hidden_value_is_not_visible(hidden: str) -> None:
+    """The value is the cause, not the default."""
+    added = update("AWS::SNS::Topic", {}, {"ArchivePolicy": hidden})
+    assert not reasons(update("AWS::SNS::Topic", {}, {"ArchivePolicy": {"MessageRetentionPeriod": 1}}))
+    assert "ArchivePolicy changes, but its values are not visible" in reasons(added)
+
+
 def test_reasons_do_not_show_secret_values() -> None:
     secret = {"TimeToLiveSpecification": {"AttributeName": "SECRET", "Enabled": True}}
     assert "SECRET" not in reasons(update("AWS::DynamoDB::Table", {}, secret))
