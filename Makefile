@@ -30,8 +30,8 @@ NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis)
 # And those that the end-to-end tests of static_site need.
 GENERATORS := $(if $(SYSTEM),$(if $(filter static_site,$(SYSTEM)),generators),generators)
 CDK := cdk
-# Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
-WORKERS ?= 2
+# Pytest workers, which take up to 1.5 GB each and often wait for a sandbox. tests/conftest.py orders and groups the tests.
+WORKERS ?= 3
 PYTEST := pytest -n $(WORKERS)
 # With SYSTEM, only tests with one of its names in their path or name.
 SPACE := $(subst ,, )

@@ -13,7 +13,7 @@ from .timing import child_environment, seconds_and_output
 
 NOTES = (
     "The demo starts the emulator, deploys all stacks with the CDK CLI, runs all walkthroughs and stops. Packages are "
-    "installed and layers are unpacked. The tests run with two workers, without `make lint`.",
+    "installed and layers are unpacked. The tests run with three workers, without `make lint`.",
 )
 
 
@@ -23,7 +23,7 @@ def measure(progress: Progress, *, tests: bool = False) -> Section:
     del environment["PYTHONPYCACHEPREFIX"]  # bytecode is compiled where it always is
     programs = {"make demo": [sys.executable, "-m", "sandbox", "demo"]}
     if tests:
-        programs["make test"] = [sys.executable, "-m", "pytest", "-n", "2"]
+        programs["make test"] = [sys.executable, "-m", "pytest", "-n", "3"]
     rows = []
     for name, program in progress.track(list(programs.items()), description="Demo and tests"):
         seconds, output = seconds_and_output(program, cwd=ROOT, environment=environment)

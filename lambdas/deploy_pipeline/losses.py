@@ -16,7 +16,8 @@ from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
 from .nesting import MAX_VALUE_LEVELS
 
 HIDDEN = object()
-SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
+# Deleted with a snapshot by default, except an instance of a cluster.
+CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
 RESTORED_FROM = (
     "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
     "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbiResourceId", "BackupId",
@@ -36,20 +37,24 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     unknown = unpredictable(resource)
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
-    for row in LOSSY_CHANGES:
-        if row.type in types and ("UpdatePolicy" in unknown or not _allows(after, row.unless)):
+    for row in (row for row in LOSSY_CHANGES if row.type in types and _has(before, row.requires)):
+        if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
             yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
 
 
+def _has(before: object, name: str) -> bool:
+    return not name or bool(_value(before, ["Properties", name], ""))
+
+
 def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
-    if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
+    shown = (resource["Before"] or {}).get("Properties")
+    properties, kind = shown if isinstance(shown, dict) else {}, resource.get("ResourceType")
+    if row.path == "DeletionPolicy" and (kind == CLUSTER or (kind == INSTANCE and CLUSTER_ID not in properties)):
         return "Snapshot"
-    properties = (resource["Before"] or {}).get("Properties")
-    is_restored = isinstance(properties, dict) and any(map(properties.get, RESTORED_FROM))
-    return None if row.inherited and is_restored else row.default
+    return None if row.inherited and any(map(properties.get, RESTORED_FROM)) else row.default
 
 
 def _allows(after: object, update_policy: str) -> bool:
@@ -88,8 +93,9 @@ def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> s
             raise HiddenValueError
         lossy = row.condition.holds(before, after)
     except HiddenValueError:
-        is_default = None in (before, after)
-        return f"{row.path} changes, but its {'default is unknown' if is_default else 'values are not visible'}"
+        visible = not hidden and KNOWN_AFTER_APPLY not in (before, after)
+        cause = "default is unknown" if visible and None in (before, after) else "values are not visible"
+        return f"{row.path} changes, but its {cause}"
     values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
     return f"{row.path}{values or ' ' + row.condition.text}: {row.reason}" if lossy else ""
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from .lossy_conditions import (
     ARCHIVE,
     ATTRIBUTE_OFF,
+    BACKUPS,
     CHANGED,
+    CHANGED_ONLY,
+    CHANGED_OR_REMOVED,
     DENY,
     EXPIRY,
     LIFECYCLE,
@@ -18,16 +21,18 @@ from .lossy_conditions import (
     OBJECT_LOCK,
     OVERWRITABLE,
     RAISED,
+    RECOVERY,
     REMOVED,
     REPLICAS,
     SET,
     SHORTENED,
-    SHORTER_COPY,
+    SHORTER_SNAPSHOTS,
     TURNED_OFF,
     TURNED_ON,
     UNLIMITED,
     WEAKENED,
     Condition,
+    other_than,
 )
 
 ANY_TYPE = "any type"
@@ -43,6 +48,7 @@ NO_RESTORE = "earlier states can no longer be restored"
 UNPROTECTED = "it is no longer protected against deletion"
 NOT_RETAINED = "snapshots and images that it no longer retains are deleted"
 FEWER_BACKUPS = "backups or their copies can stop"
+UNRECORDED = "API calls are no longer recorded"
 NOT_IN_BIN = "resources deleted later may no longer be retained"
 BACKUPS_TOO = "a later removal deletes automated backups"
 OLD_DATA = "data older than that is deleted"
@@ -51,7 +57,6 @@ EXPIRED_ITEMS = "expired items are deleted"
 STACKS_HIDDEN = "the changes of its stacks are not visible"
 TTL = "amazondynamodb/latest/developerguide/TTL.html"
 EXPIRY_IN_S3 = "AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html"
-PITR = "PointInTimeRecoverySpecification"
 UPGRADE, RESHARD = "EnableVersionUpgrade", "UseOnlineResharding"  # update policies
 EMPTIED = "an empty one replaces it"
 WITHOUT = f"without the update policy `{{}}`, {EMPTIED}"
@@ -63,6 +68,7 @@ class LossyChange:
 
     default: AWS's default for a property that is not in the template; None if it is unknown, or depends on others.
     guide: the page of AWS's documentation, if it is not the reference of the resource type.
+    requires: the property without which this one has no effect, so that nothing is lost if it was not set.
     inherited: the default for a restored resource is the value of what it was restored from.
     unless: the update policy without which CloudFormation replaces the resource, whatever the change set says.
     """
@@ -74,6 +80,7 @@ class LossyChange:
     default: object = None
     unit: str = ""
     guide: str = ""
+    requires: str = ""
     inherited: bool = False
     unless: str = ""
 
@@ -98,7 +105,7 @@ LOSSY_CHANGES = (
                 "metrics older than that are deleted", 150, "days"),
     LossyChange("AWS::Athena::WorkGroup", "RecursiveDeleteOption", TURNED_ON,
                 "a later removal deletes its queries and their history", "false"),
-    LossyChange("AWS::Backup::BackupPlan", "BackupPlan.BackupPlanRule", CHANGED,
+    LossyChange("AWS::Backup::BackupPlan", "BackupPlan.BackupPlanRule", BACKUPS,
                 "backups can stop, or be deleted earlier"),
     LossyChange("AWS::Backup::BackupVault", "AccessPolicy", DENY, UNDENIED),
     LossyChange("AWS::Backup::BackupVault", "LockConfiguration", REMOVED, "recovery points can be deleted earlier"),
@@ -106,7 +113,8 @@ LOSSY_CHANGES = (
                 "recovery points can be deleted earlier", 0, "days"),
     LossyChange("AWS::Backup::BackupVault", "LockConfiguration.ChangeableForDays", RAISED,
                 "the lock can be removed for a longer time", UNLIMITED, "days"),
-    LossyChange("AWS::Bedrock::DataSource", "DataDeletionPolicy", CHANGED, "a later removal can delete its data"),
+    LossyChange("AWS::Bedrock::DataSource", "DataDeletionPolicy", other_than("RETAIN"),
+                "a later removal deletes its data", "DELETE", guide="bedrock/latest/userguide/kb-delete.html"),
     LossyChange("AWS::BedrockAgentCore::Memory", "EventExpiryDuration", LOWERED,
                 "events created later are deleted earlier", None, "days"),
     LossyChange("AWS::Cassandra::Table", "PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
@@ -119,29 +127,35 @@ LOSSY_CHANGES = (
     LossyChange("AWS::CloudFormation::StackSet", "TemplateURL", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudFormation::StackSet", "AutoDeployment", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudHSM::Cluster", "BackupRetentionPolicy.Value", LOWERED, NO_BACKUPS, None, "days"),
-    LossyChange("AWS::CloudTrail::EventDataStore", "BillingMode", CHANGED, "its default retention can be shorter"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "BillingMode", other_than("FIXED_RETENTION_PRICING"),
+                "its default retention can be shorter", "EXTENDABLE_RETENTION_PRICING"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "IngestionEnabled", TURNED_OFF,
+                "events are no longer recorded", "true"),
     LossyChange("AWS::CloudTrail::EventDataStore", "RetentionPeriod", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::CloudTrail::EventDataStore", "TerminationProtectionEnabled", TURNED_OFF, UNPROTECTED, "true"),
     LossyChange("AWS::CloudTrail::Trail", "EnableLogFileValidation", TURNED_OFF,
                 "modified log files are no longer detected", "false"),
-    LossyChange("AWS::CloudTrail::Trail", "IsLogging", TURNED_OFF, "API calls are no longer recorded", "false"),
+    LossyChange("AWS::CloudTrail::Trail", "IncludeGlobalServiceEvents", TURNED_OFF, UNRECORDED),
+    LossyChange("AWS::CloudTrail::Trail", "IsLogging", TURNED_OFF, UNRECORDED, "false"),
+    LossyChange("AWS::CloudTrail::Trail", "IsMultiRegionTrail", TURNED_OFF, UNRECORDED, "false"),
+    LossyChange("AWS::CloudTrail::Trail", "IsOrganizationTrail", TURNED_OFF, UNRECORDED, "false"),
     LossyChange("AWS::CodeBuild::ReportGroup", "DeleteReports", TURNED_ON,
                 "a later removal deletes its reports", "false"),
     LossyChange("AWS::Cognito::UserPool", "DeletionProtection", TURNED_OFF, UNPROTECTED, "INACTIVE"),
     LossyChange("AWS::CustomerProfiles::Domain", "DefaultExpirationDays", LOWERED, OLD_DATA, None, "days"),
     LossyChange("AWS::CustomerProfiles::ObjectType", "ExpirationDays", LOWERED, OLD_DATA, None, "days"),
-    LossyChange("AWS::DLM::LifecyclePolicy", "CrossRegionCopyTargets", CHANGED, FEWER_BACKUPS),
-    LossyChange("AWS::DLM::LifecyclePolicy", "Exclusions", CHANGED, FEWER_BACKUPS),
+    LossyChange("AWS::DLM::LifecyclePolicy", "CrossRegionCopyTargets", CHANGED_OR_REMOVED, FEWER_BACKUPS),
+    LossyChange("AWS::DLM::LifecyclePolicy", "Exclusions", SET, FEWER_BACKUPS),
     LossyChange("AWS::DLM::LifecyclePolicy", "ExtendDeletion", TURNED_ON, NOT_RETAINED, "false"),
     LossyChange("AWS::DLM::LifecyclePolicy", "PolicyDetails", CHANGED, NOT_RETAINED),
     LossyChange("AWS::DLM::LifecyclePolicy", "RetainInterval", LOWERED, NOT_RETAINED, 7, "days"),
     LossyChange("AWS::DLM::LifecyclePolicy", "State", CHANGED,
                 "automatic backups stop, or those that it no longer retains are deleted", "ENABLED"),
     LossyChange("AWS::DSQL::Cluster", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED),
-    LossyChange("AWS::DataSync::Task", "Options.OverwriteMode", CHANGED,
+    LossyChange("AWS::DataSync::Task", "Options.OverwriteMode", other_than("NEVER"),
                 "the next run can overwrite files in the destination", "ALWAYS"),
-    LossyChange("AWS::DataSync::Task", "Options.PreserveDeletedFiles", CHANGED,
+    LossyChange("AWS::DataSync::Task", "Options.PreserveDeletedFiles", other_than("PRESERVE"),
                 "the next run can delete files in the destination", "PRESERVE"),
     LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::DocDB::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
@@ -150,18 +164,19 @@ LOSSY_CHANGES = (
     LossyChange("AWS::DynamoDB::GlobalTable", "TimeToLiveSpecification", EXPIRY, EXPIRED_ITEMS, guide=TTL),
     LossyChange("AWS::DynamoDB::GlobalTable", "Replicas", REPLICAS, "its data or earlier states are lost"),
     LossyChange("AWS::DynamoDB::Table", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::DynamoDB::Table", f"{PITR}.PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
-    LossyChange("AWS::DynamoDB::Table", f"{PITR}.RecoveryPeriodInDays", LOWERED,
-                "states older than that can no longer be restored", 35, "days"),
+    LossyChange("AWS::DynamoDB::Table", "PointInTimeRecoverySpecification", RECOVERY, NO_RESTORE),
     LossyChange("AWS::DynamoDB::Table", "TimeToLiveSpecification", EXPIRY, EXPIRED_ITEMS, guide=TTL),
     LossyChange("AWS::DynamoDB::Table", "ResourcePolicy.PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::EC2::Instance", "DisableApiTermination", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::EC2::Instance", "InstanceInitiatedShutdownBehavior", other_than("stop"),
+                "shutting it down deletes it", "stop"),
     LossyChange("AWS::ECR::Repository", "LifecyclePolicy.LifecyclePolicyText", SET,
                 "the images that it selects are deleted", guide="AmazonECR/latest/userguide/LifecyclePolicies.html"),
     LossyChange("AWS::ECR::Repository", "RepositoryPolicyText", DENY, UNDENIED),
     LossyChange("AWS::ECR::Repository", "EmptyOnDelete", TURNED_ON, "a later removal deletes its images", "false"),
     LossyChange("AWS::ECR::Repository", "ImageTagMutability", OVERWRITABLE, "images can lose their tags", "MUTABLE"),
-    LossyChange("AWS::ECR::Repository", "ImageTagMutabilityExclusionFilters", CHANGED, "images can lose their tags"),
+    LossyChange("AWS::ECR::Repository", "ImageTagMutabilityExclusionFilters", CHANGED_ONLY,
+                "images can lose their tags"),
     LossyChange("AWS::EFS::FileSystem", "BackupPolicy.Status", TURNED_OFF, "automatic backups stop"),
     LossyChange("AWS::EFS::FileSystem", "FileSystemPolicy", DENY, UNDENIED),
     LossyChange("AWS::EFS::FileSystem", "FileSystemProtection.ReplicationOverwriteProtection", TURNED_OFF,
@@ -225,28 +240,32 @@ LOSSY_CHANGES = (
     LossyChange("AWS::RDS::DBCluster", "PerformanceInsightsRetentionPeriod", LOWERED, OLD_DATA, 7, "days"),
     LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days", inherited=True),
     LossyChange("AWS::RDS::DBInstance", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::RDS::DBInstance", "AutomaticBackupReplicationRetentionPeriod", LOWERED, NO_BACKUPS, None, "days"),
+    LossyChange("AWS::RDS::DBInstance", "AutomaticBackupReplicationRetentionPeriod", LOWERED, NO_BACKUPS, None, "days",
+                requires="AutomaticBackupReplicationRegion"),
     LossyChange("AWS::RDS::DBInstance", "DeleteAutomatedBackups", TURNED_ON, BACKUPS_TOO, "true"),
     LossyChange("AWS::RDS::DBInstance", "PerformanceInsightsRetentionPeriod", LOWERED, OLD_DATA, 7, "days"),
     LossyChange("AWS::RDS::GlobalCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
-    LossyChange("AWS::Rbin::Rule", "ExcludeResourceTags", CHANGED, NOT_IN_BIN),
+    LossyChange("AWS::Rbin::Rule", "ExcludeResourceTags", SET, NOT_IN_BIN),
     LossyChange("AWS::Rbin::Rule", "LockConfiguration", REMOVED, UNPROTECTED),
     LossyChange("AWS::Rbin::Rule", "ResourceTags", CHANGED, NOT_IN_BIN),
     LossyChange("AWS::Rbin::Rule", "RetentionPeriod.RetentionPeriodValue", LOWERED,
                 "resources deleted later can be restored for a shorter time", None, "days"),
     LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days",
                 inherited=True),
-    LossyChange("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", SET,
-                "manual snapshots can be deleted earlier"),
-    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyManual", CHANGED, SHORTER_COPIES, "false"),
-    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", SHORTER_COPY, SHORTER_COPIES, None, "days"),
-    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED, SHORTER_COPIES),
+    LossyChange("AWS::Redshift::Cluster", "ManualSnapshotRetentionPeriod", SHORTER_SNAPSHOTS,
+                "manual snapshots can be deleted earlier", -1, "days"),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyManual", CHANGED, SHORTER_COPIES, "false",
+                requires="DestinationRegion"),
+    LossyChange("AWS::Redshift::Cluster", "SnapshotCopyRetentionPeriod", SHORTER_SNAPSHOTS, SHORTER_COPIES, None,
+                "days", requires="DestinationRegion"),
+    LossyChange("AWS::RedshiftServerless::Namespace", "SnapshotCopyConfigurations", CHANGED_OR_REMOVED,
+                SHORTER_COPIES),
     LossyChange("AWS::S3::Bucket", "LifecycleConfiguration.Rules", LIFECYCLE,
                 "objects or object versions are deleted", guide=EXPIRY_IN_S3),
     LossyChange("AWS::S3::Bucket", "VersioningConfiguration.Status", TURNED_OFF,
                 "overwritten or deleted objects cannot be restored", "Suspended"),
     LossyChange("AWS::S3::Bucket", "ObjectLockConfiguration", OBJECT_LOCK, "new objects can be deleted earlier"),
-    LossyChange("AWS::S3::Bucket", "MetadataConfiguration.JournalTableConfiguration.RecordExpiration", CHANGED,
+    LossyChange("AWS::S3::Bucket", "MetadataConfiguration.JournalTableConfiguration.RecordExpiration", CHANGED_ONLY,
                 "records in the journal table can be deleted earlier"),
     LossyChange("AWS::S3::BucketPolicy", "PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::S3Express::DirectoryBucket", "LifecycleConfiguration.Rules", LIFECYCLE,

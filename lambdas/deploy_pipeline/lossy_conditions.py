@@ -85,6 +85,26 @@ def _expires_by_time(before: object, after: object) -> bool:
     return _is_on(after.get("Enabled", "false")) and not unchanged
 
 
+def _backs_up_less(before: object, after: object) -> bool:
+    """Return whether a rule of a backup plan is removed, or changed except to retain longer.
+
+    Adding a rule is safe: where two overlap, AWS Backup uses the one with the longer retention.
+    """
+    remaining = [_backup_rule(rule) for rule in _list(after)]
+    return any(
+        not any(rest == rule and longest >= days for rest, longest in remaining)
+        for rule, days in map(_backup_rule, _list(before))
+    )
+
+
+def _backup_rule(value: object) -> tuple[dict[str, object], float]:
+    """Return a rule without its retention, and the days of retention; -1 means unlimited."""
+    rule = _object(value)
+    lifecycle = dict(_object(rule.get("Lifecycle")))
+    days = _limit(lifecycle.pop("DeleteAfterDays", -1), -1)
+    return {**rule, "Lifecycle": lifecycle}, days
+
+
 def _expires_more_objects(before: object, after: object) -> bool:
     """Return whether a lifecycle rule expires objects that no previous rule with the same filter expired as early."""
     previous = _expirations(before)
@@ -142,13 +162,17 @@ def _loses_replicas(before: object, after: object) -> bool:
 def _loses_protection(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
     policies = (_object(replica.get("ResourcePolicy")).get("PolicyDocument") for replica in (before, after))
     is_protected, remains_protected = (_is_on(r.get("DeletionProtectionEnabled", "false")) for r in (before, after))
-    less_recoverable = _recovery_days(after) < _recovery_days(before)
-    return less_recoverable or (is_protected and not remains_protected) or _drops_deny(*policies)
+    recovery = (replica.get("PointInTimeRecoverySpecification") for replica in (before, after))
+    return _recovers_less(*recovery) or (is_protected and not remains_protected) or _drops_deny(*policies)
 
 
-def _recovery_days(replica: Mapping[str, object]) -> float:
-    """Return the days to any point of which a replica can be restored."""
-    recovery = _object(replica.get("PointInTimeRecoverySpecification"))
+def _recovers_less(before: object, after: object) -> bool:
+    return _recovery_days(after) < _recovery_days(before)
+
+
+def _recovery_days(specification: object) -> float:
+    """Return the days to any point of which a table or replica can be restored."""
+    recovery = _object(specification)
     is_on = _is_on(recovery.get("PointInTimeRecoveryEnabled", "false"))
     return _number(recovery.get("RecoveryPeriodInDays", MAX_RECOVERY_DAYS)) if is_on else 0
 
@@ -259,6 +283,11 @@ def _is_protected(attributes: object) -> bool:
     return _is_on(values.get("deletion_protection.enabled", "false"))
 
 
+def other_than(value: str) -> Condition:
+    """Return the condition of a property with only one value that protects."""
+    return Condition(f"is changed, but not to `{value}`", lambda _, after: after != value)
+
+
 def _is_more_mutable(before: object, after: object) -> bool:
     """Compare the modes; the filters of one with exclusions name the tags that those of the other leave alone."""
     strengths = {"IMMUTABLE": 2, "IMMUTABLE_WITH_EXCLUSION": 1, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
@@ -271,12 +300,16 @@ RAISED = Condition("is raised or removed", lambda before, after: _number(after) 
 SHORTENED = Condition(
     "is lowered (0 means unlimited)", lambda before, after: _limit(after, 0) < _limit(before, 0), shown=True
 )
-SHORTER_COPY = Condition(
+SHORTER_SNAPSHOTS = Condition(
     "is lowered (-1 means unlimited)", lambda before, after: _limit(after, -1) < _limit(before, -1), shown=True
 )
 TURNED_OFF = Condition("is turned off", _turns_off)
 TURNED_ON = Condition("is turned on", lambda before, after: _is_on(after) and not _is_on(before))
-CHANGED = Condition("is changed or removed", lambda before, after: bool(before != after))
+RECOVERY = Condition("is turned off, or its days are lowered", _recovers_less)
+BACKUPS = Condition("loses a rule, or changes one except to retain longer", _backs_up_less)
+CHANGED = Condition("is set, changed or removed", lambda before, after: bool(before != after))
+CHANGED_OR_REMOVED = Condition("is changed or removed", lambda before, after: bool(before) and before != after)
+CHANGED_ONLY = Condition("is changed", lambda before, after: bool(before and after) and before != after)
 ARCHIVE = Condition("is removed, or its retention is lowered", _archives_less)
 OBJECT_LOCK = Condition("is removed, or has a weaker mode or a shorter period", _locks_less)
 ATTRIBUTE_OFF = Condition("turns off `deletion_protection.enabled`", _turns_off_protection)
