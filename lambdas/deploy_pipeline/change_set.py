@@ -60,7 +60,7 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
-    digest: a hash of all unsafe changes and of the resources that they affect.
+    digest: a hash of all unsafe changes, with the ids and values of the resources that they affect.
     notices: what people should know although it is safe, such as drift; also part of the cause.
     cause: the violations as text. report: the URL of the report; empty if there is none.
     """

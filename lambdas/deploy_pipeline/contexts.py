@@ -1,5 +1,6 @@
 """A resource before and after an update, as ``BeforeContext`` and ``AfterContext`` of a change set show it."""
 
+import hashlib
 import json
 
 from .api_types import ResourceChange, ResourceChangeWithValues
@@ -22,6 +23,12 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
         listed = {name: value for name, value in properties.items() if name in names}
         before["Properties"] = properties | json.loads(json.dumps(listed).replace(KNOWN_AFTER_APPLY, UNKNOWN))
     return {**resource, "Before": before, "After": after}
+
+
+def digest(resource: ResourceChangeWithValues) -> str:
+    """Return a hash of the values before and after the update, which does not reveal them."""
+    values = json.dumps([resource["Before"], resource["After"]], sort_keys=True)
+    return hashlib.sha256(values.encode()).hexdigest()
 
 
 def _parsed(context: str | None) -> dict[str, object] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Self, TypedDict
 
 from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
-from .contexts import with_values
+from .contexts import digest, with_values
 from .drift import SYNC, drift
 from .dynamic_references import in_create_only, unversioned
 from .identity_sources import Sources, identity_source, sources
@@ -125,13 +125,17 @@ STRICT = Policy(revisions=False)
 
 @dataclass(frozen=True)
 class Violation:
-    """An unsafe change and its reason. `logical_id` starts with the path of the nested stack."""
+    """An unsafe change and its reason. `logical_id` starts with the path of the nested stack.
+
+    values: a hash of the resource's values before and after the update, most of which the reason does not contain.
+    """
 
     logical_id: str
     physical_id: str
     type: str
     action: str
     why: str
+    values: str
 
     def __str__(self) -> str:
         return f"{self.logical_id} ({self.type}), {self.action}: {self.why}"
@@ -142,7 +146,7 @@ class Finding:
     """A change, its effect, and the reasons why it is unsafe; no reasons if it is safe.
 
     effect: one of `EFFECTS`. accepted: why an unsafe change is accepted nevertheless; empty if it is not.
-    properties: the properties that change, with their values.
+    properties: the properties that change, with their values. values: as in `Violation`.
     drift: the changes outside CloudFormation that are overwritten.
     """
 
@@ -154,13 +158,14 @@ class Finding:
     why: str
     accepted: str
     properties: str
+    values: str
     drift: str
 
     @property
     def violation(self) -> Violation | None:
         if not self.why or self.accepted:
             return None
-        return Violation(self.logical_id, self.physical_id, self.type, self.action, self.why)
+        return Violation(self.logical_id, self.physical_id, self.type, self.action, self.why, self.values)
 
 
 def violations(
@@ -197,7 +202,8 @@ def findings(
         effect = _effect(item, retained, is_safe=why in ("", drifted))
         action, properties = item.resource.get("Action", "?"), _changed_properties(item.resource)
         physical_id = item.resource.get("PhysicalResourceId", "")
-        yield Finding(logical_id, physical_id, kind, action, effect, why, accepted, properties, drifted)
+        values = digest(item.resource)
+        yield Finding(logical_id, physical_id, kind, action, effect, why, accepted, properties, values, drifted)
 
 
 def _join(reasons: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from .approval_scenarios import APPROVE, DECLINE, TIME
 from .assembly_scenarios import SHOP, inspect_shop
-from .changes import change
+from .changes import change, update
 from .machine_run import APP, SENDER, Ended, Machine
 from .scenarios import failed, scenario, succeeded
 
@@ -139,6 +139,27 @@ def other_changes_than_approved_are_requested_again(machine: Machine) -> Ended:
     for number, changes in enumerate(others, start=2):
         ended = failed(deploy(machine, inspection, *changes), "ApprovalTimedOut")
         assert len(requests(machine)) == number
+    return ended
+
+
+@scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Delayed or out of order",
+    fault="an earlier one of several stacks changes a value, such as an export, that an approved change uses",
+    expected="approval is requested again",
+    observed="for objects that expire after another number of days, although the reason is the same",
+)
+def other_values_than_approved_are_requested_again(machine: Machine) -> Ended:
+    def expiring_after(days: int) -> Any:
+        rules = [{"Status": "Enabled", "ExpirationInDays": days}]
+        return update("AWS::S3::Bucket", {}, {"LifecycleConfiguration": {"Rules": rules}}, "Orders")
+
+    inspection = inspect(machine, APPROVE, changes=(expiring_after(3650),))
+    ended = failed(deploy(machine, inspection, expiring_after(1)), "ApprovalTimedOut")
+    assert len(requests(machine)) == 2
+    succeeded(deploy(machine, inspection, expiring_after(3650)), "updated", SHOP)
+    assert len(requests(machine)) == 2
     return ended
 
 
