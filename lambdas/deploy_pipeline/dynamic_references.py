@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 START = "{{resolve:"
+# No field contains a colon, except that the ID can be an ARN. Names of secrets can begin like the next field.
+SECRET_VERSION = re.compile(
+    r"(arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:)?[^:]*:SecretString:[^:]*:[^:]*:[^:]+"  # ID, key, stage, version
+)
 
 
 def unversioned(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -40,9 +44,7 @@ def _has_version(text: str) -> bool:
     """Parse ``ssm:name:version`` or ``secretsmanager:id:SecretString:key:stage:version``."""
     service, _, parameter = text.partition("}}")[0].partition(":")
     if service == "secretsmanager":
-        _, _, rest = parameter.partition(":SecretString")
-        fields = rest.split(":")  # "", key, stage, version
-        return len(fields) > 3 and bool(fields[3])
+        return bool(SECRET_VERSION.fullmatch(parameter))
     return bool(re.search(r":\d+$", parameter))
 
 

@@ -9,6 +9,8 @@ from lambdas.deploy_pipeline.inspection import Lookups, Policy
 from .changes import ALLOW, MARKER, bucket_policy, change, deny, detail, reasons, update
 
 PARAMETER, VERSION = "{{resolve:ssm:/app/value}}", "{{resolve:ssm:/app/value:3}}"
+BY_ARN = "{{resolve:secretsmanager:arn:aws:secretsmanager:us-east-1:111111111111:secret:"
+VERSION_ID = "11111111-2222-3333-4444-555555555555"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,15 @@ PARAMETER, VERSION = "{{resolve:ssm:/app/value}}", "{{resolve:ssm:/app/value:3}}
         ("{{resolve:secretsmanager:app}}", False),
         ("{{resolve:secretsmanager:app:SecretString:name}}", False),
         ("{{resolve:secretsmanager:app:SecretString:name:AWSCURRENT}}", False),
-        ("{{resolve:secretsmanager:app:SecretString:name::11111111-2222-3333-4444-555555555555}}", True),
+        (f"{{{{resolve:secretsmanager:app:SecretString:name::{VERSION_ID}}}}}", True),
+        (f"{BY_ARN}app-AbCdEf:SecretString:name:AWSCURRENT:}}}}", False),
+        (f"{BY_ARN}app-AbCdEf:SecretString:name::{VERSION_ID}}}}}", True),
+        # Names of secrets that look like the next field.
+        (f"{BY_ARN}SecretStrings-AbCdEf:SecretString:name:AWSCURRENT}}}}", False),
+        (f"{BY_ARN}SecretStrings-AbCdEf::name:AWSCURRENT:}}}}", False),
+        (f"{BY_ARN}SecretString:SecretString:name:AWSCURRENT}}}}", False),
+        (f"{BY_ARN}SecretStrings-AbCdEf:SecretString:name::{VERSION_ID}}}}}", True),
+        ("{{resolve:secretsmanager:SecretString:SecretString:name:AWSCURRENT}}", False),
         (f"{{{{resolve:secretsmanager:{MARKER}:SecretString:name}}}}", False),
         ("a-{{resolve:ssm:/a:1}}-{{resolve:ssm:/b}}", False),
         ("{{resolve:ssm:/app/name", False),
@@ -79,6 +89,9 @@ def lifecycle(days: str, prefix: str = "logs/") -> dict[str, Any]:
     [
         ("AWS::Logs::LogGroup", {"RetentionInDays": PARAMETER}, "RetentionInDays"),
         ("AWS::Logs::LogGroup", {"RetentionInDays": f"1{PARAMETER}"}, "RetentionInDays"),
+        ("AWS::SQS::Queue",
+         {"MessageRetentionPeriod": f"{BY_ARN}SecretStrings-AbCdEf:SecretString:seconds:AWSCURRENT}}}}"},
+         "MessageRetentionPeriod"),
         ("AWS::RDS::DBInstance", {"DeletionProtection": PARAMETER}, "DeletionProtection"),
         ("AWS::S3::Bucket", lifecycle(PARAMETER), "LifecycleConfiguration.Rules"),
         ("AWS::S3::Bucket", lifecycle("30", PARAMETER), "LifecycleConfiguration.Rules"),
