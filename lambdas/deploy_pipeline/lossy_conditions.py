@@ -191,11 +191,14 @@ def _drops_deny(before: object, after: object) -> bool:
 
 
 def _denials(policy: object) -> list[dict[str, object]]:
-    """Return the Deny statements; those with policy variables also have the version, which decides what these mean."""
+    """Return the statements that deny, or may, because a dynamic reference decides.
+
+    Those with policy variables also have the version, which decides what these mean.
+    """
     document = _document(policy)
     statements, version = document.get("Statement") or [], {"Version": document.get("Version", DEFAULT_VERSION)}
     statements = statements if isinstance(statements, list) else [statements]
-    denials = [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
+    denials = [statement for statement in map(_object, statements) if statement.get("Effect") != "Allow"]
     return [statement | version if "${" in json.dumps(statement) else statement for statement in denials]
 
 

@@ -98,6 +98,7 @@ def lifecycle(days: str, prefix: str = "logs/") -> dict[str, Any]:
         ("AWS::ECR::Repository", {"RepositoryPolicyText": bucket_policy(*deny(PARAMETER))["PolicyDocument"]},
          "RepositoryPolicyText"),
         ("AWS::S3::BucketPolicy", bucket_policy(ALLOW, *deny(PARAMETER)), "PolicyDocument"),
+        ("AWS::S3::BucketPolicy", bucket_policy(ALLOW | {"Effect": PARAMETER}), "PolicyDocument"),
         ("AWS::SecretsManager::Secret", {"GenerateSecretString": {"ExcludeCharacters": PARAMETER}},
          "GenerateSecretString"),
     ],
@@ -130,7 +131,7 @@ def test_reference_that_cannot_lose_data_is_safe(kind: str, properties: dict[str
 
 @pytest.mark.parametrize(("queue", "safe"), [(PARAMETER, False), (VERSION, True), ("https://sqs/theirs", True)])
 def test_unversioned_reference_to_target_of_policy_is_unsafe(queue: str, safe: bool) -> None:
-    before, after = ({"Queues": [queue], "PolicyDocument": {"Statement": [{"Sid": sid}]}} for sid in "ab")
+    before, after = ({"Queues": [queue], "PolicyDocument": {"Statement": [ALLOW | {"Sid": sid}]}} for sid in "ab")
     result = reasons(update("AWS::SQS::QueuePolicy", before, after), lookups=Lookups(create_only=lambda _: ()))
     assert safe or "Queues has a dynamic reference without a version" in result
     assert bool(result) is not safe

@@ -209,6 +209,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (other_than("stop"), "terminate", "stop", False),
         (other_than("stop"), "terminate", KNOWN_AFTER_APPLY, True),
         (DENY, denials("A", "B"), denials("A"), True),
+        (DENY, deny(Effect="{{resolve:ssm:/effect:1}}"), {}, True),
         (DENY, deny(), deny(Action=KNOWN_AFTER_APPLY), True),
         (DENY, deny(), deny(Principal=KNOWN_AFTER_APPLY), True),
         (DENY, deny(Condition={"Bool": {"a:b": "c"}}), deny(Condition={"Bool": {"a:b": KNOWN_AFTER_APPLY}}), True),
