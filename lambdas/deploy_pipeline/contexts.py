@@ -26,8 +26,13 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
 
 
 def digest(resource: ResourceChangeWithValues) -> str:
-    """Return a hash of the values before and after the update, which does not reveal them."""
-    values = json.dumps([resource["Before"], resource["After"]], sort_keys=True)
+    """Return a hash of the values before and after the update, which does not reveal them.
+
+    Those that are not inspected, because they are too deeply nested, count as text.
+    """
+    before = resource["Before"] or resource.get("BeforeContext")
+    after = resource["After"] or resource.get("AfterContext")
+    values = json.dumps([before, after], sort_keys=True)
     return hashlib.sha256(values.encode()).hexdigest()
 
 

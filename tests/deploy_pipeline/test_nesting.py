@@ -17,6 +17,7 @@ from .changes import change, detail
 
 MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
 LEVELS = [MAX_VALUE_LEVELS + 1, 600, 5000, 90_000]
+PAIRS = [(1, 2), (1, 3), (2, 2)]
 TOO_DEEP = f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
 
 
@@ -43,6 +44,14 @@ def test_update_with_deeply_nested_values_is_unsafe(kind: str, levels: int) -> N
     assert TOO_DEEP in reasons(update(kind, "Metadata", "{}", deep))
     assert TOO_DEEP in reasons(update(kind, "Metadata", deep, "{}"))
     assert TOO_DEEP in reasons(update(kind, "Metadata", deep, deep))
+
+
+def test_approval_covers_values_that_are_too_deeply_nested() -> None:
+    deep = nested(MAX_VALUE_LEVELS)
+    changes = [update("AWS::SQS::Queue", "Metadata", f"[{old}, {deep}]", f"[{new}, {deep}]") for old, new in PAIRS]
+    unsafe = list(violations(changes, Policy()))
+    assert {violation.why for violation in unsafe} == {TOO_DEEP}
+    assert len({violation.values for violation in unsafe}) == len(PAIRS)
 
 
 def test_update_with_nested_values_below_limit_is_safe() -> None:
