@@ -323,6 +323,7 @@ SET = Condition("is set or changed", lambda _, after: bool(after))
 EXPIRY = Condition("is enabled, or uses another attribute", _expires_by_time)
 LIFECYCLE = Condition("has a new or earlier expiration", _expires_more_objects)
 REPLICAS = Condition(
-    "loses a replica, or one's protection against deletion, recoverable days or a `Deny` statement", _loses_replicas
+    "loses a replica, or one's protection against deletion, recoverable days or a `Deny` statement of `ResourcePolicy`",
+    _loses_replicas,
 )
 DENY = Condition("loses or changes a `Deny` statement", _drops_deny)
