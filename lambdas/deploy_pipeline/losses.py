@@ -82,6 +82,8 @@ def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) 
         yield reason
     elif (unknown := with_unknown_values(after)) != after and _lost(row, before, unknown, listed=listed):
         yield f"{row.path} has a dynamic reference without a version, so its new value is not visible"
+    elif isinstance(after, str) and after.startswith(MASK):  # it can be a dynamic reference
+        yield f"{row.path} is masked, so its new value is not visible"
 
 
 def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> str:

@@ -253,6 +253,16 @@ def test_change_of_hidden_value_is_unsafe(contexts: dict[str, str]) -> None:
     assert not reasons(change("Modify", Details=[detail("Never", name="DelaySeconds")]))
 
 
+def test_masked_value_can_be_a_dynamic_reference() -> None:
+    """The default of a parameter with NoEcho: its text stays the same, but its value may not."""
+    masked = {"MessageRetentionPeriod": "*****"}
+    other = update("AWS::SQS::Queue", masked | {"DelaySeconds": 1}, masked | {"DelaySeconds": 2})
+    assert "MessageRetentionPeriod is masked, so its new value is not visible" in reasons(other)
+    secret = {"GenerateSecretString": {"SecretStringTemplate": "****"}}
+    tagged = update("AWS::SecretsManager::Secret", secret, secret | {"Description": "orders"})
+    assert not reasons(tagged), "only a part is masked"
+
+
 @pytest.mark.parametrize("hidden", ["****", MARKER])
 def test_new_hidden_value_is_not_visible(hidden: str) -> None:
     """The value is the cause, not the default."""
