@@ -20,7 +20,8 @@ HIDDEN = object()
 CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
 RESTORED_FROM = (
     "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
-    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbiResourceId", "BackupId",
+    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbClusterResourceId",
+    "SourceDbiResourceId", "BackupId",
 )  # fmt: skip
 
 

@@ -180,6 +180,7 @@ def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str)
         ("AWS::RDS::DBInstance", "SourceDBInstanceIdentifier", "BackupRetentionPeriod"),
         ("AWS::RDS::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
         ("AWS::RDS::DBCluster", "SourceDBClusterIdentifier", "BackupRetentionPeriod"),
+        ("AWS::RDS::DBCluster", "SourceDbClusterResourceId", "BackupRetentionPeriod"),
         ("AWS::DocDB::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
         ("AWS::Neptune::DBCluster", "SnapshotIdentifier", "BackupRetentionPeriod"),
         ("AWS::Redshift::Cluster", "SnapshotIdentifier", "AutomatedSnapshotRetentionPeriod"),
