@@ -107,6 +107,9 @@ def _signature(scope: Any, headers: dict[str, str]) -> Any:
     if presigned and (signature.service != "s3" or _selects_service(headers)):
         message = "presigned URLs are valid for S3 only, without headers that select another service"
         raise RejectedRequestError(403, "AccessDenied", message)
+    if presigned and _unsigned_aws_headers(headers, signature.signed_headers):
+        message = "There were headers present in the request which were not signed"
+        raise RejectedRequestError(403, "AccessDenied", message)
     if sts.credential(signature.access_key_id) is None:
         message = "The security token included in the request is invalid: this sandbox did not issue the access key."
         raise RejectedRequestError(403, "InvalidClientTokenId", message)
@@ -142,6 +145,11 @@ def _selects_service(headers: dict[str, str]) -> bool:
     """Return whether MiniStack would select the service by headers, which a presigned URL does not sign."""
     is_form = "x-www-form-urlencoded" in headers.get("content-type", "").lower()
     return is_form or "authorization" in headers or "x-amz-target" in headers
+
+
+def _unsigned_aws_headers(headers: dict[str, str], signed: str) -> set[str]:
+    """Return the headers that could change what a presigned URL allows, such as `x-amz-copy-source`."""
+    return {name for name in headers if name.startswith("x-amz-")} - set(signed.split(";"))
 
 
 def _replay(body: bytes, receive: Any) -> Any:

@@ -195,6 +195,29 @@ def test_presigned_s3_url_is_rejected_by_other_services(sandbox: Sandbox, header
     assert urllib3.PoolManager().request("PUT", url, body="content", retries=False).status == 200
 
 
+@pytest.mark.parametrize("header", ["X-Amz-Copy-Source", "X-Amz-Website-Redirect-Location", "X-Amz-Tagging"])
+def test_presigned_url_is_rejected_with_unsigned_aws_header(sandbox: Sandbox, header: str) -> None:
+    """With such a header, an upload could copy any object that the signer can read."""
+    s3 = client(sandbox, "s3")
+    for bucket in ("source", "target"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket="source", Key="secret", Body=b"secret")
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "target", "Key": "key"})
+    response = urllib3.PoolManager().request("PUT", url, headers={header: "/source/secret"}, retries=False)
+    assert response.status == 403
+    assert b"headers present in the request which were not signed" in response.data
+    assert "Contents" not in s3.list_objects_v2(Bucket="target")
+
+
+def test_presigned_url_is_accepted_with_signed_aws_header(sandbox: Sandbox) -> None:
+    s3 = client(sandbox, "s3")
+    s3.create_bucket(Bucket="metadata")
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "metadata", "Key": "key", "Metadata": {"a": "b"}})
+    headers = {"X-Amz-Meta-A": "b"}
+    assert urllib3.PoolManager().request("PUT", url, headers=headers, body="content", retries=False).status == 200
+    assert s3.head_object(Bucket="metadata", Key="key")["Metadata"] == {"a": "b"}
+
+
 def test_web_page_is_rejected_before_its_body_is_read(sandbox: Sandbox) -> None:
     host = urlsplit(sandbox.url)
     head = (
