@@ -17,6 +17,8 @@ Deployed APIs still respond, and global services are not impaired.
 
 `Sandbox.SetCost` sets the cost of a budget: see `budgets`.
 
+Only the sandbox's own user can call these operations.
+
 AWS has no equivalents, so on AWS, walkthroughs run without faults and with the account's costs.
 """
 

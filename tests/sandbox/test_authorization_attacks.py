@@ -101,6 +101,11 @@ def test_ambiguous_request_is_denied(
     assert "does not know the permissions" in text
 
 
+def test_operation_of_the_sandbox_needs_its_own_key(attacker: Attacker) -> None:
+    status, text = attacker.send("sandbox", JSON | {"X-Amz-Target": "Sandbox.Inject"}, "{}")
+    assert status == 403, text
+
+
 def test_second_target_does_not_decide(attacker: Attacker) -> None:
     """MiniStack and the signature join the values of a repeated header, so the first one selects the service."""
     targets = ["secretsmanager.TagResource", "Logs_20140328.TagResource"]
