@@ -3,8 +3,8 @@
 The emulator runs functions as processes of this computer, so anyone who can send it requests can run code. Any web page
 can send requests to 127.0.0.1: cross-origin requests without a preflight, or requests to a host name that resolves to
 127.0.0.1 (DNS rebinding). Therefore a request is rejected if it has a foreign `Origin`, `Sec-Fetch-Site` or `Host`, or
-no Signature Version 4 by an access key of this sandbox. The body of a request without a known access key is not read.
-Responses have no CORS headers.
+no Signature Version 4 by an access key of this sandbox, or if its AWS headers can be read in two ways. The body of a
+request without a known access key is not read. Responses have no CORS headers.
 
 Not implemented: the expiry of signatures after 15 minutes; presigned requests to services other than S3.
 """
@@ -55,6 +55,7 @@ def require_signature(application: Application, port: int, deny: Callable[..., A
             headers = _headers(scope)
             try:
                 _reject_web_pages(headers, hosts)
+                _reject_ambiguous(scope["headers"])
                 signature = _signature(scope, headers)
                 body = await read_body(receive, math.inf if signature else MAX_CUSTOM_RESOURCE_BYTES)
                 if signature:
@@ -88,6 +89,15 @@ def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
         raise RejectedRequestError(403, "AccessDenied", f"requests from the web page {origin} are not allowed")
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise RejectedRequestError(403, "AccessDenied", "cross-origin requests are not allowed")
+
+
+def _reject_ambiguous(headers: list[tuple[bytes, bytes]]) -> None:
+    """Reject AWS headers that are repeated or not ASCII: MiniStack joins and decodes them in another way."""
+    aws_headers = [(name.lower(), value) for name, value in headers if name.lower().startswith(b"x-amz-")]
+    is_repeated = len(dict(aws_headers)) < len(aws_headers)
+    if is_repeated or not all(value.isascii() for _, value in aws_headers):
+        message = "an x-amz- header is repeated or not ASCII, so the request can be read in two ways"
+        raise RejectedRequestError(403, "AccessDenied", message)
 
 
 def _signature(scope: Any, headers: dict[str, str]) -> Any:

@@ -24,7 +24,7 @@ ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={
 
 @dataclass(frozen=True)
 class Attacker:
-    """A user who may only tag log groups, list objects, and delete one alarm and one object."""
+    """A user who may only tag log groups, list objects, delete one alarm and one object, and copy two objects."""
 
     url: str
     credentials: Credentials
@@ -53,7 +53,8 @@ def attacker() -> Iterator[Attacker]:
         iam.create_user(UserName="low")
         s3 = session(sandbox).client("s3")
         s3.create_bucket(Bucket="bucket")
-        s3.put_object(Bucket="bucket", Key="key", Body=b"value")
+        for name in ("key", "a, b", "k\u00e9"):
+            s3.put_object(Bucket="bucket", Key=name, Body=b"value")
         allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
         alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:own"
         statements = [
@@ -61,6 +62,9 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
+            {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/a,b"},
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/k\u00c3\u00a9"},
         ]
         iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
@@ -106,21 +110,29 @@ def test_operation_of_the_sandbox_needs_its_own_key(attacker: Attacker) -> None:
     assert status == 403, text
 
 
-def test_second_target_does_not_decide(attacker: Attacker) -> None:
-    """MiniStack and the signature join the values of a repeated header, so the first one selects the service."""
-    targets = ["secretsmanager.TagResource", "Logs_20140328.TagResource"]
-    body = '{"SecretId": "secret", "resourceArn": "*", "Tags": []}'
-    request = AWSRequest(
-        "POST", attacker.url + "/", data=body.encode(), headers=JSON | {"X-Amz-Target": ",".join(targets)}
-    )
-    SigV4Auth(attacker.credentials, "logs", "us-east-1").add_auth(request)
-    headers = urllib3.HTTPHeaderDict((name, value) for name, value in request.headers.items() if name != "X-Amz-Target")
-    for target in targets:
-        headers.add("X-Amz-Target", target)
-    response = urllib3.PoolManager().request(
-        "POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False
-    )
+@pytest.mark.parametrize(
+    ("service", "method", "path", "header", "values"),
+    [
+        ("logs", "POST", "/", "X-Amz-Target", ["secretsmanager.TagResource", "Logs_20140328.TagResource"]),
+        ("s3", "PUT", "/bucket/copy", "X-Amz-Copy-Source", ["/bucket/a", "b"]),
+        ("s3", "PUT", "/bucket/copy", "X-Amz-Copy-Source", ["/bucket/k\u00c3\u00a9"]),
+    ],
+    ids=["targets", "copy sources", "UTF-8"],
+)
+def test_header_that_can_be_read_in_two_ways_is_denied(
+    attacker: Attacker, service: str, method: str, path: str, header: str, values: list[str]
+) -> None:
+    """MiniStack joins repeated headers with a space, the signature without, and MiniStack decodes UTF-8."""
+    body = b'{"SecretId": "secret", "resourceArn": "*", "Tags": []}' if service == "logs" else b""
+    request = AWSRequest(method, attacker.url + path, data=body, headers=JSON | {header: ",".join(values)})
+    signer = S3SigV4Auth if service == "s3" else SigV4Auth
+    signer(attacker.credentials, service, "us-east-1").add_auth(request)
+    headers = urllib3.HTTPHeaderDict((name, value) for name, value in request.headers.items() if name != header)
+    for value in values:
+        headers.add(header, value)  # urllib3 encodes it as Latin-1
+    response = urllib3.PoolManager().request(method, attacker.url + path, body=body, headers=headers, retries=False)
     assert response.status == 403, response.data
+    assert b"can be read in two ways" in response.data
 
 
 @pytest.mark.parametrize("path", ["/bucket%2Fkey", "/bucket%2fkey", "/bucket/key"])
