@@ -87,6 +87,8 @@ def parse(
     unknown = Operation(service, "", region, method=method, path=path)
     if unquote(path).startswith(CONTROL_PREFIX) or ((target or service in QUERY_SERVICES) and path != "/"):
         return unknown
+    if service != "s3" and _has_encoded_body(headers):
+        return unknown
     if target:
         # MiniStack selects the service by the target, and some services then read a form.
         if signing_name not in _services_of(target) or service in FORM_SERVICES:
@@ -99,6 +101,12 @@ def parse(
             return unknown
         return Operation(service, form.pop("Action", ""), region, form)
     return _rest(service, region, method, path, query, headers, body)
+
+
+def _has_encoded_body(headers: Mapping[str, str]) -> bool:
+    """Return whether MiniStack decodes the body, which is authorized as it was sent: gzip or `aws-chunked`."""
+    is_streaming = headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
+    return is_streaming or "content-encoding" in headers or "x-amz-decoded-content-length" in headers
 
 
 def _services_of(target: str) -> list[str]:

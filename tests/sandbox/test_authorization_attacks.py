@@ -1,5 +1,6 @@
 """Attacks of a principal with few permissions: requests that MiniStack would read in another way than authorization."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,16 +31,15 @@ class Attacker:
     credentials: Credentials
 
     def send(
-        self, service: str, headers: dict[str, str], body: str = "", path: str = "/", method: str = "POST"
+        self, service: str, headers: dict[str, str], body: str | bytes = "", path: str = "/", method: str = "POST"
     ) -> tuple[int, str]:
         """Send a request that is signed for `service`; return the status and the body of the response."""
-        request = AWSRequest(method, f"{self.url}{path}", data=body.encode(), headers=headers)
+        body = body.encode() if isinstance(body, str) else body
+        request = AWSRequest(method, f"{self.url}{path}", data=body, headers=headers)
         signer = S3SigV4Auth if service == "s3" else SigV4Auth
         signer(self.credentials, service, "us-east-1").add_auth(request)
         signed = dict(request.headers.items())
-        response = urllib3.PoolManager().request(
-            method, f"{self.url}{path}", body=body.encode(), headers=signed, retries=False
-        )
+        response = urllib3.PoolManager().request(method, f"{self.url}{path}", body=body, headers=signed, retries=False)
         return response.status, response.data.decode()
 
 
@@ -108,6 +108,27 @@ def test_ambiguous_request_is_denied(
 def test_operation_of_the_sandbox_needs_its_own_key(attacker: Attacker) -> None:
     status, text = attacker.send("sandbox", JSON | {"X-Amz-Target": "Sandbox.Inject"}, "{}")
     assert status == 403, text
+
+
+CHUNKED = f"{len(ASSUME):x}\r\n{ASSUME}\r\n0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Encoding": "gzip"}, gzip.compress(ASSUME.encode())),
+        ({"Content-Encoding": "X-GZIP"}, gzip.compress(ASSUME.encode())),
+        ({"Content-Encoding": "aws-chunked"}, CHUNKED),
+        ({"X-Amz-Decoded-Content-Length": str(len(ASSUME))}, CHUNKED),
+        ({"X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, CHUNKED),
+    ],
+    ids=str,
+)
+def test_encoded_body_cannot_hide_another_operation(attacker: Attacker, headers: dict[str, str], body: bytes) -> None:
+    """MiniStack decodes the body after authorization."""
+    status, text = attacker.send("sts", FORM | headers, body, "/?Action=GetCallerIdentity")
+    assert status == 403, text
+    assert "does not know the permissions" in text
 
 
 @pytest.mark.parametrize(
