@@ -17,6 +17,7 @@ from ..ministack.requests import service_patterns
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 CONTROL_PREFIX = "/_"  # of paths with which MiniStack is controlled, such as /_ministack/reset
+NOT_S3 = ("/iceberg", "/v2/", "/v20180820/")  # paths with which MiniStack selects other services than S3
 SIGNING_NAMES = {"dynamodbstreams": ("dynamodb",)}  # that differ from MiniStack's
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
 FORM_SERVICES = QUERY_SERVICES - {"cloudwatch"}  # without the JSON protocol
@@ -87,7 +88,7 @@ def parse(
     unknown = Operation(service, "", region, method=method, path=path)
     if unquote(path).startswith(CONTROL_PREFIX) or ((target or service in QUERY_SERVICES) and path != "/"):
         return unknown
-    if service != "s3" and _has_encoded_body(headers):
+    if unquote(path).startswith(NOT_S3) if service == "s3" else _has_encoded_body(headers):
         return unknown
     if target:
         # MiniStack selects the service by the target, and some services then read a form.

@@ -25,7 +25,7 @@ ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={
 
 @dataclass(frozen=True)
 class Attacker:
-    """A user who may only tag log groups, list objects, delete one alarm and one object, and copy two objects."""
+    """A user who may only tag log groups, list objects, delete one alarm and one object, and read some objects."""
 
     url: str
     credentials: Credentials
@@ -63,6 +63,7 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/a,b"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/k\u00c3\u00a9"},
         ]
@@ -191,3 +192,20 @@ def test_each_alarm_of_a_list_needs_permission(attacker: Attacker) -> None:
     for names, expected in ((["own"], 200), (["own", "other"], 400)):
         status, text = attacker.send("monitoring", target, json.dumps({"AlarmNames": names}))
         assert status == expected, text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/iceberg/v1/catalogs/{ACCOUNT}/namespaces",  # Glue
+        f"/%69ceberg/v1/catalogs/{ACCOUNT}/namespaces",
+        "/v20180820/tags/resource",  # S3 Control
+        "/v2/_catalog",  # ECR
+        "/v2/email/identities",  # SES
+    ],
+)
+def test_permission_for_objects_is_none_for_other_services(attacker: Attacker, path: str) -> None:
+    """MiniStack selects these services by the path, although the request is signed for S3."""
+    status, text = attacker.send("s3", {}, path=path, method="GET")
+    assert status == 403, text
+    assert "does not know the permissions" in text
