@@ -143,10 +143,11 @@ def _rest(
     route, match = max(matches, key=lambda found: found[0].rank)
     if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order
         return unknown
-    parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
+    shape = route.model.input_shape
+    parameters = _body_parameters(shape, body) if shape and service != "s3" else {}
+    parameters |= {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
         return unknown  # MiniStack reads it as a slash
-    shape = route.model.input_shape
     for member, member_shape in (shape.members if shape else {}).items():
         location = member_shape.serialization
         name = location.get("name", member)
@@ -155,9 +156,16 @@ def _rest(
         elif location.get("location") == "header" and name.lower() in headers:
             parameters[member] = headers[name.lower()]
     text = "" if service == "s3" and method == "PUT" and not query else body.decode(errors="replace")
-    if text.startswith("{"):
-        parameters |= _json(body)
     return Operation(service, route.name, region, parameters, method, path, body=text)
+
+
+def _body_parameters(shape: StructureShape, body: bytes) -> dict[str, Any]:
+    """Return the parameters that an operation has in a JSON body, without names of those in the URL and the headers."""
+    if "payload" in shape.serialization:  # such as the event of a function
+        return {}
+    places = {name: member.serialization for name, member in shape.members.items()}
+    elsewhere = {text for name, place in places.items() if "location" in place for text in (name, place.get("name"))}
+    return {name: value for name, value in _json(body).items() if name not in elsewhere}
 
 
 @cache

@@ -25,7 +25,7 @@ ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={
 
 @dataclass(frozen=True)
 class Attacker:
-    """A user who may only tag log groups, list objects, delete one alarm and one object, and read some objects."""
+    """A user with few permissions, and none to pass a role."""
 
     url: str
     credentials: Credentials
@@ -63,6 +63,10 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
+            {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
+            {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
+            {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
+            {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/a,b"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/k\u00c3\u00a9"},
@@ -209,3 +213,33 @@ def test_permission_for_objects_is_none_for_other_services(attacker: Attacker, p
     status, text = attacker.send("s3", {}, path=path, method="GET")
     assert status == 403, text
     assert "does not know the permissions" in text
+
+
+FUNCTION = {"FunctionName": "own", "Runtime": "python3.14", "Handler": "a.b", "Role": ADMIN, "Code": {"ZipFile": ""}}
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "path", "body"),
+    [
+        ("lambda", "POST", "/2015-03-31/functions", json.dumps(FUNCTION)),
+        ("lambda", "POST", "/2015-03-31/functions", f" {json.dumps(FUNCTION)}"),
+        ("lambda", "POST", "/2015-03-31/functions", json.dumps(FUNCTION).encode("utf-16")),
+        ("lambda", "PUT", "/2015-03-31/functions/other/code", '{"FunctionName": "own", "ZipFile": ""}'),
+        ("lambda", "POST", "/2015-03-31/functions/own/invocations", '{"Qualifier": "live"}'),
+        ("s3", "PUT", "/bucket?policy", '{"Bucket": "own", "Statement": []}'),
+    ],
+    ids=[
+        "role",
+        "role after a space",
+        "role in UTF-16",
+        "function in the path",
+        "alias in the payload",
+        "bucket in the path",
+    ],
+)
+def test_form_of_json_body_does_not_matter(
+    attacker: Attacker, service: str, method: str, path: str, body: str | bytes
+) -> None:
+    status, text = attacker.send(service, {}, body, path, method)
+    assert status == 403, text
+    assert "is not authorized to perform" in text
