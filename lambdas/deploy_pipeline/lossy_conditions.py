@@ -273,7 +273,8 @@ def _lock(value: object) -> tuple[float, float, float]:
 
 
 def _period_days(period: Mapping[str, object]) -> float:
-    return _number(period.get("Days", 0)) + 365 * _number(period.get("Years", 0))
+    """Return the days of a period; a year is longer than 365 days and shorter than 366, because it may be either."""
+    return _number(period.get("Days", 0)) + 365.25 * _number(period.get("Years", 0))
 
 
 def _turns_off_protection(before: object, after: object) -> bool:
