@@ -88,7 +88,8 @@ def _expires_by_time(before: object, after: object) -> bool:
 def _backs_up_less(before: object, after: object) -> bool:
     """Return whether a rule of a backup plan is removed, or changed except to retain longer.
 
-    Adding a rule is safe: where two overlap, AWS Backup uses the one with the longer retention.
+    Adding a rule is safe. It can still stop the others in the same start window: AWS Backup runs only the one with the
+    longest retention. Schedules alone do not show which rules overlap, so the documentation states this limit.
     """
     remaining = [_backup_rule(rule) for rule in _list(after)]
     return any(
@@ -262,19 +263,25 @@ def _archives_less(before: object, after: object) -> bool:
 
 def _locks_less(before: object, after: object) -> bool:
     """Return whether new objects are locked for fewer days, or in a mode that allows more callers to delete them."""
-    return any(new < old for new, old in zip(_lock(after), _lock(before), strict=True))
+    old, new = _default_retention(before), _default_retention(after)
+    holds = (_object(retention.get("DefaultEventHold")) for retention in (old, new))
+    return _lock_mode(new) < _lock_mode(old) or _is_shorter(old, new) or _is_shorter(*holds)
 
 
-def _lock(value: object) -> tuple[float, float, float]:
-    """Return the strength of the mode, the days of retention, and those after the release of an event hold."""
-    retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
-    mode = _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
-    return mode, _period_days(retention), _period_days(_object(retention.get("DefaultEventHold")))
+def _default_retention(lock: object) -> dict[str, object]:
+    return _object(_object(_object(lock).get("Rule")).get("DefaultRetention"))
 
 
-def _period_days(period: Mapping[str, object]) -> float:
-    """Return the days of a period; a year is longer than 365 days and shorter than 366, because it may be either."""
-    return _number(period.get("Days", 0)) + 365.25 * _number(period.get("Years", 0))
+def _lock_mode(retention: Mapping[str, object]) -> int:
+    return _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
+
+
+def _is_shorter(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    """Compare periods in days or years. AWS does not document whether a year has 365 days or can have 366."""
+    if "Years" in before and "Years" in after:
+        return _number(after["Years"]) < _number(before["Years"])
+    old, new = (_number(period.get("Years", 0)) * days for period, days in ((before, 366), (after, 365)))
+    return _number(after.get("Days", 0)) + new < _number(before.get("Days", 0)) + old
 
 
 def _turns_off_protection(before: object, after: object) -> bool:
