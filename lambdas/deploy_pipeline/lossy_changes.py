@@ -189,6 +189,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::EFS::FileSystem", "FileSystemProtection.ReplicationOverwriteProtection", TURNED_OFF,
                 "a replication can overwrite it", "ENABLED"),
     LossyChange("AWS::EKS::Cluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::EMR::Cluster", "Instances.TerminationProtected", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElastiCache::ReplicationGroup", "NumNodeGroups", CHANGED, WITHOUT.format(RESHARD),
                 unless=RESHARD),

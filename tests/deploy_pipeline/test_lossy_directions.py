@@ -76,6 +76,7 @@ COPIES = [{"DestinationRegion": "us-east-1"}]
         ("AWS::EC2::Instance", {"InstanceInitiatedShutdownBehavior": "terminate"}, {}, "shutting it down deletes it"),
         ("AWS::ECR::Repository", {}, FILTERED, "allows more tags to be overwritten"),
         ("AWS::ECR::Repository", FILTERED, {"ImageTagMutability": "IMMUTABLE"}, "allows more tags to be overwritten"),
+        ("AWS::EMR::Cluster", {"Instances": {}}, {"Instances": {"TerminationProtected": True}}, "no longer protected"),
         ("AWS::RDS::DBInstance", {}, REPLICATED, "AutomaticBackupReplicationRetentionPeriod"),
         ("AWS::Rbin::Rule", {"ExcludeResourceTags": [{"ResourceTagKey": "a"}]}, {}, "may no longer be retained"),
         ("AWS::Redshift::Cluster", {}, COPIED, "copied snapshots can be deleted earlier"),
