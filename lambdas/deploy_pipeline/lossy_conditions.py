@@ -66,6 +66,15 @@ def _list(value: object) -> list[object]:
     return value
 
 
+def _by_name(value: object, name: str) -> dict[str, dict[str, object]]:
+    """Return the objects in a list by their name; AWS does not document which of two with the same name applies."""
+    objects = [_object(item) for item in _list(value)]
+    named = {str(item.get(name)): item for item in objects}
+    if len(named) < len(objects):
+        raise HiddenValueError
+    return named
+
+
 def _is_on(value: object) -> bool:
     text = str(value).lower()
     if text not in ON + OFF:
@@ -151,10 +160,7 @@ def _loses_replicas(before: object, after: object) -> bool:
 
     Protection against disassociation is not one: a disassociated replica remains with its data.
     """
-    remaining, previous = (
-        {str(replica.get("Region")): replica for replica in map(_object, _list(replicas))}
-        for replicas in (after, before)
-    )
+    remaining, previous = (_by_name(replicas, "Region") for replicas in (after, before))
     return any(
         region not in remaining or _loses_protection(replica, remaining[region]) for region, replica in previous.items()
     )
@@ -290,8 +296,8 @@ def _turns_off_protection(before: object, after: object) -> bool:
 
 def _is_protected(attributes: object) -> bool:
     """Return whether a load balancer has the attribute ``deletion_protection.enabled``."""
-    values = {str(item.get("Key")): item.get("Value") for item in map(_object, _list(attributes))}
-    return _is_on(values.get("deletion_protection.enabled", "false"))
+    attribute = _by_name(attributes, "Key").get("deletion_protection.enabled", {"Value": "false"})
+    return _is_on(attribute.get("Value"))
 
 
 def other_than(value: str) -> Condition:

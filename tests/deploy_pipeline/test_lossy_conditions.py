@@ -267,6 +267,9 @@ def test_condition_holds_only_if_data_can_be_lost(
         (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), lock("****", Days=1)),
         (ATTRIBUTE_OFF, attribute("true"), attribute("****")),
+        # AWS does not document which of two elements with the same name applies.
+        (ATTRIBUTE_OFF, attribute("true"), attribute("false") + attribute("true")),
+        (REPLICAS, [replica("a")], [replica("a", protected="false"), replica("a")]),
         (OVERWRITABLE, "IMMUTABLE", "****"),
     ],
 )
