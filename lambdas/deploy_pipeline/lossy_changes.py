@@ -49,6 +49,7 @@ UNPROTECTED = "it is no longer protected against deletion"
 NOT_RETAINED = "snapshots and images that it no longer retains are deleted"
 FEWER_BACKUPS = "backups or their copies can stop"
 UNRECORDED = "API calls are no longer recorded"
+UNSELECTED = "events may no longer be recorded"
 NOT_IN_BIN = "resources deleted later may no longer be retained"
 BACKUPS_TOO = "a later removal deletes automated backups"
 OLD_DATA = "data older than that is deleted"
@@ -127,15 +128,21 @@ LOSSY_CHANGES = (
     LossyChange("AWS::CloudFormation::StackSet", "TemplateURL", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudFormation::StackSet", "AutoDeployment", CHANGED, STACKS_HIDDEN),
     LossyChange("AWS::CloudHSM::Cluster", "BackupRetentionPolicy.Value", LOWERED, NO_BACKUPS, None, "days"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "AdvancedEventSelectors", CHANGED, UNSELECTED),
     LossyChange("AWS::CloudTrail::EventDataStore", "BillingMode", other_than("FIXED_RETENTION_PRICING"),
                 "its default retention can be shorter", "EXTENDABLE_RETENTION_PRICING"),
     LossyChange("AWS::CloudTrail::EventDataStore", "IngestionEnabled", TURNED_OFF,
                 "events are no longer recorded", "true"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "MultiRegionEnabled", TURNED_OFF, "events are no longer recorded"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "OrganizationEnabled", TURNED_OFF,
+                "events are no longer recorded", "false"),
     LossyChange("AWS::CloudTrail::EventDataStore", "RetentionPeriod", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::CloudTrail::EventDataStore", "TerminationProtectionEnabled", TURNED_OFF, UNPROTECTED, "true"),
+    LossyChange("AWS::CloudTrail::Trail", "AdvancedEventSelectors", CHANGED, UNSELECTED),
     LossyChange("AWS::CloudTrail::Trail", "EnableLogFileValidation", TURNED_OFF,
                 "modified log files are no longer detected", "false"),
+    LossyChange("AWS::CloudTrail::Trail", "EventSelectors", CHANGED, UNSELECTED),
     LossyChange("AWS::CloudTrail::Trail", "IncludeGlobalServiceEvents", TURNED_OFF, UNRECORDED),
     LossyChange("AWS::CloudTrail::Trail", "IsLogging", TURNED_OFF, UNRECORDED, "false"),
     LossyChange("AWS::CloudTrail::Trail", "IsMultiRegionTrail", TURNED_OFF, UNRECORDED, "false"),
@@ -182,6 +189,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::EFS::FileSystem", "FileSystemProtection.ReplicationOverwriteProtection", TURNED_OFF,
                 "a replication can overwrite it", "ENABLED"),
     LossyChange("AWS::EKS::Cluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::EMR::Cluster", "Instances.TerminationProtected", TURNED_OFF, UNPROTECTED),
     LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElastiCache::ReplicationGroup", "NumNodeGroups", CHANGED, WITHOUT.format(RESHARD),
                 unless=RESHARD),

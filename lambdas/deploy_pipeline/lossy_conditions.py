@@ -66,6 +66,15 @@ def _list(value: object) -> list[object]:
     return value
 
 
+def _by_name(value: object, name: str) -> dict[str, dict[str, object]]:
+    """Return the objects in a list by their name; AWS does not document which of two with the same name applies."""
+    objects = [_object(item) for item in _list(value)]
+    named = {str(item.get(name)): item for item in objects}
+    if len(named) < len(objects):
+        raise HiddenValueError
+    return named
+
+
 def _is_on(value: object) -> bool:
     text = str(value).lower()
     if text not in ON + OFF:
@@ -88,7 +97,8 @@ def _expires_by_time(before: object, after: object) -> bool:
 def _backs_up_less(before: object, after: object) -> bool:
     """Return whether a rule of a backup plan is removed, or changed except to retain longer.
 
-    Adding a rule is safe: where two overlap, AWS Backup uses the one with the longer retention.
+    Adding a rule is safe. It can still stop the others in the same start window: AWS Backup runs only the one with the
+    longest retention. Schedules alone do not show which rules overlap, so the documentation states this limit.
     """
     remaining = [_backup_rule(rule) for rule in _list(after)]
     return any(
@@ -150,10 +160,7 @@ def _loses_replicas(before: object, after: object) -> bool:
 
     Protection against disassociation is not one: a disassociated replica remains with its data.
     """
-    remaining, previous = (
-        {str(replica.get("Region")): replica for replica in map(_object, _list(replicas))}
-        for replicas in (after, before)
-    )
+    remaining, previous = (_by_name(replicas, "Region") for replicas in (after, before))
     return any(
         region not in remaining or _loses_protection(replica, remaining[region]) for region, replica in previous.items()
     )
@@ -262,18 +269,25 @@ def _archives_less(before: object, after: object) -> bool:
 
 def _locks_less(before: object, after: object) -> bool:
     """Return whether new objects are locked for fewer days, or in a mode that allows more callers to delete them."""
-    return any(new < old for new, old in zip(_lock(after), _lock(before), strict=True))
+    old, new = _default_retention(before), _default_retention(after)
+    holds = (_object(retention.get("DefaultEventHold")) for retention in (old, new))
+    return _lock_mode(new) < _lock_mode(old) or _is_shorter(old, new) or _is_shorter(*holds)
 
 
-def _lock(value: object) -> tuple[float, float, float]:
-    """Return the strength of the mode, the days of retention, and those after the release of an event hold."""
-    retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
-    mode = _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
-    return mode, _period_days(retention), _period_days(_object(retention.get("DefaultEventHold")))
+def _default_retention(lock: object) -> dict[str, object]:
+    return _object(_object(_object(lock).get("Rule")).get("DefaultRetention"))
 
 
-def _period_days(period: Mapping[str, object]) -> float:
-    return _number(period.get("Days", 0)) + 365 * _number(period.get("Years", 0))
+def _lock_mode(retention: Mapping[str, object]) -> int:
+    return _strength({"": 0, "GOVERNANCE": 1, "COMPLIANCE": 2}, retention.get("Mode") or "")
+
+
+def _is_shorter(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    """Compare periods in days or years. AWS does not document whether a year has 365 days or can have 366."""
+    if "Years" in before and "Years" in after:
+        return _number(after["Years"]) < _number(before["Years"])
+    old, new = (_number(period.get("Years", 0)) * days for period, days in ((before, 366), (after, 365)))
+    return _number(after.get("Days", 0)) + new < _number(before.get("Days", 0)) + old
 
 
 def _turns_off_protection(before: object, after: object) -> bool:
@@ -282,8 +296,8 @@ def _turns_off_protection(before: object, after: object) -> bool:
 
 def _is_protected(attributes: object) -> bool:
     """Return whether a load balancer has the attribute ``deletion_protection.enabled``."""
-    values = {str(item.get("Key")): item.get("Value") for item in map(_object, _list(attributes))}
-    return _is_on(values.get("deletion_protection.enabled", "false"))
+    attribute = _by_name(attributes, "Key").get("deletion_protection.enabled", {"Value": "false"})
+    return _is_on(attribute.get("Value"))
 
 
 def other_than(value: str) -> Condition:

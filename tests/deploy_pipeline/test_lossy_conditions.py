@@ -178,7 +178,15 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), None, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), {"ObjectLockEnabled": "Enabled"}, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=365), lock("COMPLIANCE", Years=1), False),
-        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=365), False),
+        # AWS does not document how many days a year has.
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=365), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=366), False),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=366), lock("GOVERNANCE", Years=1), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=2), lock("GOVERNANCE", Days=730), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=1461), lock("GOVERNANCE", Years=4), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=2), lock("GOVERNANCE", Years=1), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Years=2), False),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("COMPLIANCE", Years=1), False),
         (OBJECT_LOCK, None, lock("GOVERNANCE", Days=1), False),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=9, DefaultEventHold={"Days": 9}), lock("GOVERNANCE", Days=9), True),
         (OBJECT_LOCK, lock("", DefaultEventHold={"Years": 1}), lock("", DefaultEventHold={"Days": 364}), True),
@@ -259,6 +267,9 @@ def test_condition_holds_only_if_data_can_be_lost(
         (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), lock("****", Days=1)),
         (ATTRIBUTE_OFF, attribute("true"), attribute("****")),
+        # AWS does not document which of two elements with the same name applies.
+        (ATTRIBUTE_OFF, attribute("true"), attribute("false") + attribute("true")),
+        (REPLICAS, [replica("a")], [replica("a", protected="false"), replica("a")]),
         (OVERWRITABLE, "IMMUTABLE", "****"),
     ],
 )

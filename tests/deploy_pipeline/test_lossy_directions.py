@@ -51,6 +51,8 @@ COPIES = [{"DestinationRegion": "us-east-1"}]
             {"BillingMode": "FIXED_RETENTION_PRICING"},
             "its default retention can be shorter",
         ),
+        ("AWS::CloudTrail::EventDataStore", {"MultiRegionEnabled": False}, {}, "no longer recorded"),
+        ("AWS::CloudTrail::EventDataStore", {}, {"OrganizationEnabled": True}, "no longer recorded"),
         ("AWS::CloudTrail::Trail", {}, {"IsMultiRegionTrail": True}, "no longer recorded"),
         ("AWS::CloudTrail::Trail", {}, {"IsOrganizationTrail": True}, "no longer recorded"),
         (
@@ -74,6 +76,7 @@ COPIES = [{"DestinationRegion": "us-east-1"}]
         ("AWS::EC2::Instance", {"InstanceInitiatedShutdownBehavior": "terminate"}, {}, "shutting it down deletes it"),
         ("AWS::ECR::Repository", {}, FILTERED, "allows more tags to be overwritten"),
         ("AWS::ECR::Repository", FILTERED, {"ImageTagMutability": "IMMUTABLE"}, "allows more tags to be overwritten"),
+        ("AWS::EMR::Cluster", {"Instances": {}}, {"Instances": {"TerminationProtected": True}}, "no longer protected"),
         ("AWS::RDS::DBInstance", {}, REPLICATED, "AutomaticBackupReplicationRetentionPeriod"),
         ("AWS::Rbin::Rule", {"ExcludeResourceTags": [{"ResourceTagKey": "a"}]}, {}, "may no longer be retained"),
         ("AWS::Redshift::Cluster", {}, COPIED, "copied snapshots can be deleted earlier"),
@@ -117,6 +120,23 @@ def test_only_weaker_protection_is_unsafe(kind: str, weaker: Any, stronger: Any,
 )
 def test_other_change_of_backup_rule_is_unsafe(before: Any, after: Any) -> None:
     assert BACKUPS_STOP in reasons(update("AWS::Backup::BackupPlan", backup_plan(before), backup_plan(after)))
+
+
+MANAGEMENT_EVENTS = {"Name": "api", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("AWS::CloudTrail::Trail", {}, {"EventSelectors": [{"IncludeManagementEvents": False}]}),
+        ("AWS::CloudTrail::Trail", {}, {"EventSelectors": [{"ReadWriteType": "ReadOnly"}]}),
+        ("AWS::CloudTrail::Trail", {"AdvancedEventSelectors": [MANAGEMENT_EVENTS]}, {"AdvancedEventSelectors": []}),
+        ("AWS::CloudTrail::EventDataStore", {"AdvancedEventSelectors": [MANAGEMENT_EVENTS]}, {}),
+    ],
+)
+def test_other_event_selectors_are_unsafe(kind: str, before: Any, after: Any) -> None:
+    """CloudTrail records only the events that a selector matches; by default, all management events."""
+    assert "may no longer be recorded" in reasons(update(kind, before, after))
 
 
 def test_only_change_of_existing_journal_loses_records() -> None:
