@@ -4,7 +4,7 @@ Reasons contain only numbers and names of policies, because other values can be 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .contexts import MASK, TRUNCATED, is_too_deep
@@ -31,14 +31,25 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     Its details are those of values that may change. If only CloudFormation's record of the resource changes, its
     deletion policy can be weaker, but no property changes.
     """
-    before, after = resource["Before"], resource["After"]
-    if None in (before, after) and any(map(is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))):
+    before, previous, after = resource["Before"], resource["Previous"], resource["After"]
+    contexts = resource.get("BeforeContext"), resource.get("PreviousDeploymentContext"), resource.get("AfterContext")
+    if None in (before, previous, after) and any(map(is_too_deep, contexts)):
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
+    types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
+    rows = [row for row in LOSSY_CHANGES if row.type in types]
+    reasons = list(_losses(resource, rows))
+    if previous:  # the actual state lacks policies, and properties that cannot be read
+        missing = [row for row in rows if _value(before, row.steps, None) is None]
+        reasons += _losses({**resource, "Before": previous}, missing)
+    yield from dict.fromkeys(reasons)
+
+
+def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> Iterator[str]:
+    before, after = resource["Before"], resource["After"]
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     unknown = unpredictable(resource)
-    types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
-    for row in (row for row in LOSSY_CHANGES if row.type in types and _has(before, row.requires)):
+    for row in (row for row in rows if _has(before, row.requires)):
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
