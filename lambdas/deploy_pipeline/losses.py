@@ -10,12 +10,13 @@ from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .contexts import MASK, TRUNCATED, is_too_deep
 from .drift import SYNC
 from .dynamic_references import with_unknown_values
-from .identity_sources import unpredictable
+from .identity_sources import REFERENCES, unpredictable
 from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
 from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
 from .nesting import MAX_VALUE_LEVELS
 
 HIDDEN = object()
+WRITTEN = "{{changeSet:WRITTEN}}"  # the marker of unknown values in a property that refers to no other resource
 # Deleted with a snapshot by default, except an instance of a cluster.
 CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
 RESTORED_FROM = (
@@ -47,13 +48,18 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
 
 def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> Iterator[str]:
     before, after = resource["Before"], resource["After"]
-    changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
+    details = resource.get("Details") or []
+    changed = {name for detail in details for name in _names(detail.get("Target") or {})}
+    sources = [detail.get("Target") or {} for detail in details if detail.get("ChangeSource") in REFERENCES]
+    referring = {name for target in sources for name in _names(target)}
     unknown = unpredictable(resource)
     for row in (row for row in rows if _has(before, row.requires)):
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
+            if name in changed - referring and new not in (HIDDEN, KNOWN_AFTER_APPLY):
+                new = json.loads(json.dumps(new).replace(KNOWN_AFTER_APPLY, WRITTEN))
             yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
 
 
