@@ -33,7 +33,8 @@ class ResourceChangeDetail(TypedDict, total=False):
 class ResourceChange(TypedDict, total=False):
     """The change of a resource. The contexts are JSON strings of the resource before and after the change.
 
-    ResourceDriftStatus: only in drift-aware change sets. DetailsWithValues: added from the description with values.
+    ResourceDriftStatus, PreviousDeploymentContext: only in drift-aware change sets.
+    DetailsWithValues: added from the description with values.
     """
 
     Action: str
@@ -46,14 +47,19 @@ class ResourceChange(TypedDict, total=False):
     ChangeSetId: str
     BeforeContext: str
     AfterContext: str
+    PreviousDeploymentContext: str
     ResourceDriftStatus: str
     DetailsWithValues: list[ResourceChangeDetail]
 
 
 class ResourceChangeWithValues(ResourceChange):
-    """The change of a resource, with the resource before and after the change; None if it is not visible."""
+    """The change of a resource, with the resource before and after the change; None if it is not visible.
+
+    Previous: the resource as deployed, if `Before` is its actual state.
+    """
 
     Before: dict[str, object] | None
+    Previous: dict[str, object] | None
     After: dict[str, object] | None
 
 

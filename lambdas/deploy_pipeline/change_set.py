@@ -26,9 +26,9 @@ MAX_NOTICES_CHARACTERS = 800  # part of every result, which CodePipeline limits 
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
-VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext", "ResourceDriftStatus"], ...] = (
-    "BeforeContext", "AfterContext", "ResourceDriftStatus"
-)  # fmt: skip
+VALUE_FIELDS: tuple[
+    Literal["BeforeContext", "AfterContext", "PreviousDeploymentContext", "ResourceDriftStatus"], ...
+] = ("BeforeContext", "AfterContext", "PreviousDeploymentContext", "ResourceDriftStatus")
 DRIFTED = ("MODIFIED", "DELETED")
 VALIDATION = "Warnings of CloudFormation's validation"
 # Reasons of nested change sets that cannot be created although the update is possible.

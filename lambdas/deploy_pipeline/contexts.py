@@ -22,7 +22,8 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     if before and isinstance(properties := before.get("Properties"), dict):
         listed = {name: value for name, value in properties.items() if name in names}
         before["Properties"] = properties | json.loads(json.dumps(listed).replace(KNOWN_AFTER_APPLY, UNKNOWN))
-    return {**resource, "Before": before, "After": after}
+    previous = _parsed(resource.get("PreviousDeploymentContext"))
+    return {**resource, "Before": before, "Previous": previous, "After": after}
 
 
 def digest(resource: ResourceChangeWithValues) -> str:

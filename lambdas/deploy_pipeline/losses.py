@@ -4,18 +4,19 @@ Reasons contain only numbers and names of policies, because other values can be 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .contexts import MASK, TRUNCATED, is_too_deep
 from .drift import SYNC
 from .dynamic_references import with_unknown_values
-from .identity_sources import unpredictable
+from .identity_sources import REFERENCES, unpredictable
 from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
 from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
 from .nesting import MAX_VALUE_LEVELS
 
 HIDDEN = object()
+WRITTEN = "{{changeSet:WRITTEN}}"  # the marker of unknown values in a property that refers to no other resource
 # Deleted with a snapshot by default, except an instance of a cluster.
 CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
 RESTORED_FROM = (
@@ -31,18 +32,34 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     Its details are those of values that may change. If only CloudFormation's record of the resource changes, its
     deletion policy can be weaker, but no property changes.
     """
-    before, after = resource["Before"], resource["After"]
-    if None in (before, after) and any(map(is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))):
+    before, previous, after = resource["Before"], resource["Previous"], resource["After"]
+    contexts = resource.get("BeforeContext"), resource.get("PreviousDeploymentContext"), resource.get("AfterContext")
+    if None in (before, previous, after) and any(map(is_too_deep, contexts)):
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
-    changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
-    unknown = unpredictable(resource)
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
-    for row in (row for row in LOSSY_CHANGES if row.type in types and _has(before, row.requires)):
+    rows = [row for row in LOSSY_CHANGES if row.type in types]
+    reasons = list(_losses(resource, rows))
+    if previous:  # the actual state lacks policies, and properties that cannot be read
+        missing = [row for row in rows if _value(before, row.steps, None) is None]
+        reasons += _losses({**resource, "Before": previous}, missing)
+    yield from dict.fromkeys(reasons)
+
+
+def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> Iterator[str]:
+    before, after = resource["Before"], resource["After"]
+    details = resource.get("Details") or []
+    changed = {name for detail in details for name in _names(detail.get("Target") or {})}
+    sources = [detail.get("Target") or {} for detail in details if detail.get("ChangeSource") in REFERENCES]
+    referring = {name for target in sources for name in _names(target)}
+    unknown = unpredictable(resource)
+    for row in (row for row in rows if _has(before, row.requires)):
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
+            if name in changed - referring and new not in (HIDDEN, KNOWN_AFTER_APPLY):
+                new = json.loads(json.dumps(new).replace(KNOWN_AFTER_APPLY, WRITTEN))
             yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
 
 

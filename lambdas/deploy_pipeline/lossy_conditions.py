@@ -212,11 +212,14 @@ def _denials(policy: object) -> list[dict[str, object]]:
 def _document(value: object) -> dict[str, object]:
     """Return an object that can also be written as a JSON text."""
     if isinstance(value, str):
+        shown = value.count(KNOWN_AFTER_APPLY)
         try:
             value = json.loads(value, object_pairs_hook=_unique)
         except (ValueError, RecursionError):
             raise HiddenValueError from None
         if is_too_deeply_nested(value, MAX_VALUE_LEVELS):
+            raise HiddenValueError
+        if json.dumps(value).count(KNOWN_AFTER_APPLY) != shown:  # the template contains the escaped marker
             raise HiddenValueError
     return _object(value)
 

@@ -241,7 +241,7 @@ class _Resources:
 
 
 def _without_values(change: dict[str, Any]) -> dict[str, Any]:
-    values = ("BeforeContext", "AfterContext")
+    values = ("BeforeContext", "AfterContext", "PreviousDeploymentContext")
     resource = change.get("ResourceChange")
     if resource is None:
         return change

@@ -195,6 +195,43 @@ def test_command_line_requires_drift_aware_change_set(
     assert inspect_change_set.main(arguments, fake) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "previous", "new", "reason"),
+    [
+        ("AWS::SQS::Queue", {"DeletionPolicy": "Retain"}, {}, "DeletionPolicy Retain -> Delete"),
+        (
+            "AWS::RDS::DBInstance",
+            {"Properties": {"DeleteAutomatedBackups": "false"}},
+            {"Properties": {"DeleteAutomatedBackups": "true"}},
+            "DeleteAutomatedBackups is turned on",
+        ),
+        ("AWS::Rbin::Rule", {"Properties": {"LockConfiguration": {"UnlockDelay": {}}}}, {}, "is removed"),
+        ("AWS::SQS::Queue", {"DeletionPolicy": "Retain"}, {"DeletionPolicy": "Retain"}, ""),
+    ],
+)
+def test_value_that_actual_state_lacks_is_compared_with_previous_deployment(
+    kind: str, previous: Any, new: Any, reason: str
+) -> None:
+    """Schemas list both properties as write-only. The contexts are assumed, because AWS documents no example."""
+    fake = FakeCloudFormation()
+    changed = update(kind, {"Tags": 1}, {"Tags": 2})
+    contexts = {"BeforeContext": {}, "PreviousDeploymentContext": previous, "AfterContext": new}
+    shown = {name: json.dumps({"Properties": {}, **context}) for name, context in contexts.items()}
+    changed["ResourceChange"] |= shown
+    changed["ResourceChange"]["ResourceDriftStatus"] = "MODIFIED"
+    fake.changes = [changed]
+    result = inspected(fake, REVERT)
+    assert result["safe"] is not bool(reason)
+    assert reason in result["cause"]
+
+
+def test_value_in_actual_state_is_not_compared_with_previous_deployment() -> None:
+    kept = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 60}, {"MessageRetentionPeriod": 90})
+    previous = {"Properties": {"MessageRetentionPeriod": "345600"}}
+    kept["ResourceChange"]["PreviousDeploymentContext"] = json.dumps(previous)
+    assert not reasons(kept)
+
+
 def test_weaker_deletion_policy_of_synchronized_resource_is_unsafe() -> None:
     """Only CloudFormation's record of the resource changes, to which its deletion policy belongs."""
     synchronized = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 9}, {}, DeletionPolicy=("Retain", None))

@@ -134,7 +134,6 @@ def test_update_that_loses_data_is_unsafe(kind: str, before: Any, after: Any, re
           and "Prefix" not in str(before) and "created" not in str(after)),
         ("AWS::S3::BucketPolicy", bucket_policy(), bucket_policy(*deny("a"))),
         ("AWS::S3::BucketPolicy", bucket_policy(*deny("a"), ALLOW), bucket_policy(*deny("a"))),
-        ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("b", MARKER))),
         ("AWS::S3::Bucket", {}, rules({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}})),
         ("AWS::S3::Bucket", {}, rules({"ExpirationInDays": 1, "Status": "Disabled"})),
         ("AWS::KMS::Key", {}, {"PendingWindowInDays": 7, "EnableKeyRotation": False}),

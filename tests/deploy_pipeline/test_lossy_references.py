@@ -4,6 +4,7 @@ AWS's responses, as LocalStack recorded them, list a property that refers to suc
 "Dynamic". With property values, they show the old value, or omit the resource; the update then sets the new value.
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -78,3 +79,24 @@ def test_reference_that_is_not_visible_before_and_after_is_a_change(kind: str, n
     assert name in reasons(resource, change("Add", "New", "AWS::SSM::Parameter"))
     resource["ResourceChange"]["Details"] = [detail("Never", name="Tags")]
     assert not reasons(resource), "the change set does not list the property"
+
+
+WRITTEN = deny(f"arn:aws:s3:::orders/{MARKER}")
+ESCAPED = json.dumps({"Statement": WRITTEN}).replace(MARKER, MARKER.replace("{", "\\u007b"))
+
+
+@pytest.mark.parametrize("policy", [{"Statement": WRITTEN}, ESCAPED])
+@pytest.mark.parametrize("source", ["DirectModification", "ParameterReference"])
+def test_marker_that_template_contains_is_no_unknown_value(policy: Any, source: str) -> None:
+    """CloudFormation shows the text as it is, because it resolves only references that begin with ``{{resolve:``."""
+    before = {"PolicyDocument": {"Statement": deny("arn:aws:s3:::orders/*")}}
+    changed = update("AWS::S3::BucketPolicy", before, {"PolicyDocument": policy})
+    changed["ResourceChange"]["Details"] = [detail("Never", name="PolicyDocument", source=source)]
+    assert "PolicyDocument" in reasons(changed)
+
+
+def test_unknown_resource_in_deny_statement_counts_as_previous_one() -> None:
+    changed = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("b", MARKER)))
+    source = detail("Never", name="PolicyDocument", source="ResourceAttribute", entity="Bucket.Arn")
+    changed["ResourceChange"]["Details"].append(source)
+    assert not reasons(changed, change("Add", "Bucket", "AWS::S3::Bucket"))
