@@ -10,13 +10,12 @@ from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .contexts import MASK, TRUNCATED, is_too_deep
 from .drift import SYNC
 from .dynamic_references import with_unknown_values
-from .identity_sources import REFERENCES, unpredictable
+from .identity_sources import unpredictable
 from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
 from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
 from .nesting import MAX_VALUE_LEVELS
 
 HIDDEN = object()
-WRITTEN = "{{changeSet:WRITTEN}}"  # the marker of unknown values in a property that refers to no other resource
 # Deleted with a snapshot by default, except an instance of a cluster.
 CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
 RESTORED_FROM = (
@@ -48,19 +47,20 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
 
 def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> Iterator[str]:
     before, after = resource["Before"], resource["After"]
-    details = resource.get("Details") or []
-    changed = {name for detail in details for name in _names(detail.get("Target") or {})}
-    sources = [detail.get("Target") or {} for detail in details if detail.get("ChangeSource") in REFERENCES]
-    referring = {name for target in sources for name in _names(target)}
+    changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     unknown = unpredictable(resource)
     for row in (row for row in rows if _has(before, row.requires)):
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
-            if name in changed - referring and new not in (HIDDEN, KNOWN_AFTER_APPLY):
-                new = json.loads(json.dumps(new).replace(KNOWN_AFTER_APPLY, WRITTEN))
-            yield from _evaluate(row, _value(before, row.steps, default), new, listed=name in changed)
+            is_unchanged = name not in changed and _is_known_later(new)
+            old = new if is_unchanged else _value(before, row.steps, default)
+            yield from _evaluate(row, old, new, listed=name in changed)
+
+
+def _is_known_later(value: object) -> bool:
+    return value is not HIDDEN and KNOWN_AFTER_APPLY in json.dumps(value)
 
 
 def _has(before: object, name: str) -> bool:
@@ -87,7 +87,7 @@ def _names(target: ResourceTargetDefinition) -> Iterator[str]:
 def _value(shown: object, steps: list[str], default: object) -> object:
     for step in steps:
         if not isinstance(shown, dict):
-            return HIDDEN
+            return shown if str(shown).startswith(MASK) else HIDDEN
         if step not in shown:
             return default
         shown = shown[step]

@@ -185,16 +185,10 @@ def _recovery_days(specification: object) -> float:
 
 
 def _drops_deny(before: object, after: object) -> bool:
-    """Return whether a Deny statement is removed or changed.
-
-    Statements with values that are known only after the update are compared in order. Only their resources can have
-    such values: any other value could be one that denies nothing.
-    """
+    """Return whether a Deny statement is removed or changed."""
     denials = _denials(before)
-    remaining = [json.dumps(statement, sort_keys=True) for statement in _denials(after)] if denials else []
-    exact, later = set(remaining), [json.loads(text) for text in remaining if KNOWN_AFTER_APPLY in text]
-    missing = [statement for statement in denials if json.dumps(statement, sort_keys=True) not in exact]
-    return len(missing) > len(later) or not all(map(_alike, missing, later))
+    remaining = {json.dumps(statement, sort_keys=True) for statement in _denials(after)} if denials else set()
+    return any(json.dumps(statement, sort_keys=True) not in remaining for statement in denials)
 
 
 def _denials(policy: object) -> list[dict[str, object]]:
@@ -212,14 +206,11 @@ def _denials(policy: object) -> list[dict[str, object]]:
 def _document(value: object) -> dict[str, object]:
     """Return an object that can also be written as a JSON text."""
     if isinstance(value, str):
-        shown = value.count(KNOWN_AFTER_APPLY)
         try:
             value = json.loads(value, object_pairs_hook=_unique)
         except (ValueError, RecursionError):
             raise HiddenValueError from None
         if is_too_deeply_nested(value, MAX_VALUE_LEVELS):
-            raise HiddenValueError
-        if json.dumps(value).count(KNOWN_AFTER_APPLY) != shown:  # the template contains the escaped marker
             raise HiddenValueError
     return _object(value)
 
@@ -229,28 +220,6 @@ def _unique(fields: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(fields)) < len(fields):
         raise ValueError
     return dict(fields)
-
-
-def _alike(before: object, after: object) -> bool:
-    if isinstance(before, dict) and isinstance(after, dict):
-        return before.keys() == after.keys() and all(
-            _alike(before[key], after[key]) if key in ("Resource", "NotResource") else before[key] == after[key]
-            for key in before
-        )
-    if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(map(_alike, before, after))
-    return bool(before == after) or (isinstance(after, str) and _can_become(after, before))
-
-
-def _can_become(text: str, value: object) -> bool:
-    """Return whether a text that is known only after the update can be `value`; Fn::Sub shows the text around it."""
-    parts = text.split(KNOWN_AFTER_APPLY)
-    if len(parts) == 1 or text == KNOWN_AFTER_APPLY:
-        return len(parts) > 1
-    start, *inner, end = parts
-    if not isinstance(value, str) or not value.startswith(start) or not value[len(start) + 1 :].endswith(end):
-        return False
-    return all(part in value for part in inner)
 
 
 def _retains_less(before: object, after: object) -> bool:

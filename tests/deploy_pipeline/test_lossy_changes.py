@@ -258,6 +258,7 @@ def test_masked_value_can_be_a_dynamic_reference() -> None:
     masked = {"MessageRetentionPeriod": "*****"}
     other = update("AWS::SQS::Queue", masked | {"DelaySeconds": 1}, masked | {"DelaySeconds": 2})
     assert "MessageRetentionPeriod is masked, so its new value is not visible" in reasons(other)
+    assert "is masked" in reasons(update("AWS::Backup::BackupPlan", {"BackupPlan": "****"}, {"BackupPlan": "****"}))
     secret = {"GenerateSecretString": {"SecretStringTemplate": "****"}}
     tagged = update("AWS::SecretsManager::Secret", secret, secret | {"Description": "orders"})
     assert not reasons(tagged), "only a part is masked"

@@ -95,8 +95,23 @@ def test_marker_that_template_contains_is_no_unknown_value(policy: Any, source: 
     assert "PolicyDocument" in reasons(changed)
 
 
-def test_unknown_resource_in_deny_statement_counts_as_previous_one() -> None:
+@pytest.mark.parametrize("source", [reference("PolicyDocument", "Bucket.Arn"),
+                                    detail("Never", name="PolicyDocument", source="ResourceAttribute")])  # fmt: skip
+def test_unknown_value_in_changed_denial_is_unsafe(source: dict[str, Any]) -> None:
+    """The statement may deny less, or move to another resource."""
     changed = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("b", MARKER)))
-    source = detail("Never", name="PolicyDocument", source="ResourceAttribute", entity="Bucket.Arn")
     changed["ResourceChange"]["Details"].append(source)
-    assert not reasons(changed, change("Add", "Bucket", "AWS::S3::Bucket"))
+    bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
+    assert "loses or changes a `Deny` statement" in reasons(changed, bucket)
+
+
+def test_unknown_identity_of_resource_updated_in_place_is_not_a_change() -> None:
+    """No other detail lists the property, so its template is the same."""
+    policy = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny(MARKER, "b")))
+    policy["ResourceChange"]["Details"] = [reference("PolicyDocument", "Bucket.Arn")]
+    bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
+    assert not reasons(policy, bucket)
+    dynamic = deny(MARKER, "{{resolve:ssm:bucket}}")
+    policy = update("AWS::S3::BucketPolicy", bucket_policy(*dynamic), bucket_policy(*dynamic))
+    policy["ResourceChange"]["Details"] = [reference("PolicyDocument", "Bucket.Arn")]
+    assert "dynamic reference without a version" in reasons(policy, bucket)
