@@ -33,7 +33,8 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """
     before, previous, after = resource["Before"], resource["Previous"], resource["After"]
     contexts = resource.get("BeforeContext"), resource.get("PreviousDeploymentContext"), resource.get("AfterContext")
-    if None in (before, previous, after) and any(map(is_too_deep, contexts)):
+    shown = zip((before, previous, after), contexts, strict=True)
+    if any(value is None and is_too_deep(context) for value, context in shown):
         yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
         return
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
