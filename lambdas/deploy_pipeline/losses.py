@@ -49,15 +49,16 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
 def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> Iterator[str]:
     before, after = resource["Before"], resource["After"]
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
-    unknown = unpredictable(resource)
+    unknown, is_drifted = unpredictable(resource), resource.get("ResourceDriftStatus") == "MODIFIED"
     for row in (row for row in rows if _has(before, row.requires)):
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
-            is_unchanged = name not in changed and _is_known_later(new)
+            listed = is_drifted or name in changed
+            is_unchanged = not listed and _is_known_later(new)
             old = new if is_unchanged else _value(before, row.steps, default)
-            yield from _evaluate(row, old, new, listed=name in changed)
+            yield from _evaluate(row, old, new, listed=listed)
 
 
 def _is_known_later(value: object) -> bool:
@@ -96,7 +97,7 @@ def _value(shown: object, steps: list[str], default: object) -> object:
 
 
 def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) -> Iterator[str]:
-    """Return the reason, if the change is unsafe. `listed`: the change set has a detail for the property."""
+    """Return the reason, if the change is unsafe. `listed`: a detail lists the property, or the resource drifted."""
     if reason := _lost(row, before, after, listed=listed):
         yield reason
     elif (unknown := with_unknown_values(after)) != after and _lost(row, before, unknown, listed=listed):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+REFERENCE = "{{"  # the start of that, of a dynamic reference, and of an unknown parameter of a nested stack
 UNLIMITED = math.inf
 DEFAULT_VERSION = "2008-10-17"  # of a policy
 MAX_RECOVERY_DAYS = 35  # of a table in DynamoDB, which is also the default
@@ -67,10 +68,13 @@ def _list(value: object) -> list[object]:
 
 
 def _by_name(value: object, name: str) -> dict[str, dict[str, object]]:
-    """Return the objects in a list by their name; AWS does not document which of two with the same name applies."""
+    """Return the objects in a list by their name; AWS does not document which of two with the same name applies.
+
+    The value of a reference can be the same name.
+    """
     objects = [_object(item) for item in _list(value)]
     named = {str(item.get(name)): item for item in objects}
-    if len(named) < len(objects):
+    if len(named) < len(objects) or any(REFERENCE in key for key in named):
         raise HiddenValueError
     return named
 
@@ -194,18 +198,25 @@ def _drops_deny(before: object, after: object) -> bool:
 def _denials(policy: object) -> list[dict[str, object]]:
     """Return the statements that deny, or may, because a dynamic reference decides.
 
-    Those with policy variables also have the version, which decides what these mean.
+    Those that have policy variables, or may, also have the version, which decides what these mean.
     """
     document = _document(policy)
     statements, version = document.get("Statement") or [], {"Version": document.get("Version", DEFAULT_VERSION)}
     statements = statements if isinstance(statements, list) else [statements]
     denials = [statement for statement in map(_object, statements) if statement.get("Effect") != "Allow"]
-    return [statement | version if "${" in json.dumps(statement) else statement for statement in denials]
+    return [statement | version if _has_variable(statement) else statement for statement in denials]
+
+
+def _has_variable(statement: object) -> bool:
+    text = json.dumps(statement)
+    return "${" in text or REFERENCE in text
 
 
 def _document(value: object) -> dict[str, object]:
-    """Return an object that can also be written as a JSON text."""
+    """Return an object that can also be written as a JSON text, in which the value of a reference can add fields."""
     if isinstance(value, str):
+        if REFERENCE in value:
+            raise HiddenValueError
         try:
             value = json.loads(value, object_pairs_hook=_unique)
         except (ValueError, RecursionError):

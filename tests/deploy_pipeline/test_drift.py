@@ -14,7 +14,7 @@ from lambdas.deploy_pipeline.change_set import Inspection, inspect
 from lambdas.deploy_pipeline.inspection import Policy, findings
 from lambdas.deploy_pipeline.report import markdown
 
-from .changes import change, detail, reasons, update
+from .changes import MARKER, bucket_policy, change, deny, detail, reasons, update
 from .fake_cloudformation import FakeCloudFormation
 from .machine_run import APP, Machine
 from .scenarios import failed, succeeded, with_app
@@ -230,6 +230,16 @@ def test_value_in_actual_state_is_not_compared_with_previous_deployment() -> Non
     previous = {"Properties": {"MessageRetentionPeriod": "345600"}}
     kept["ResourceChange"]["PreviousDeploymentContext"] = json.dumps(previous)
     assert not reasons(kept)
+
+
+def test_denial_added_outside_cloudformation_is_lost_although_template_is_unchanged() -> None:
+    """The template refers to a bucket updated in place; the details of the standard description may omit the drift."""
+    added = bucket_policy(*deny("a", "b"))
+    policy = update("AWS::S3::BucketPolicy", added, bucket_policy(*deny(MARKER)))
+    reference = detail("Never", "Dynamic", name="PolicyDocument", source="ResourceAttribute", entity="Bucket.Arn")
+    policy["ResourceChange"] |= {"Details": [reference], "ResourceDriftStatus": "MODIFIED"}
+    bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
+    assert "loses or changes a `Deny` statement" in reasons(policy, bucket)
 
 
 def test_weaker_deletion_policy_of_synchronized_resource_is_unsafe() -> None:

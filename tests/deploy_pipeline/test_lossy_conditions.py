@@ -1,5 +1,6 @@
 """Each condition of the table of lossy changes, for values on both sides of its limit."""
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from lambdas.deploy_pipeline.lossy_conditions import (
     other_than,
 )
 
+REFERENCE = "{{resolve:ssm:name:1}}"
 REORDERED = {"Value": "b", "Key": "a"}  # the same tag filter in another order
 
 
@@ -85,6 +87,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (DENY, versioned("2012-10-17", "b/${aws:username}/*"), versioned(None, "b/${aws:username}/*"), True),
         (DENY, versioned(None, "b/${aws:username}/*"), versioned("2008-10-17", "b/${aws:username}/*"), False),
         (DENY, versioned("2012-10-17", "b/*"), versioned("2008-10-17", "b/*"), False),
+        (DENY, versioned("2012-10-17", REFERENCE), versioned("2008-10-17", REFERENCE), True),  # its value can have one
         (LOWERED, "7", "6", True),
         (LOWERED, "7", "7", False),
         (LOWERED, "7", "8", False),
@@ -246,6 +249,10 @@ def test_condition_holds_only_if_data_can_be_lost(
         (DENY, denials("A"), "****"),
         # Parsers differ in which of two statements they read.
         (DENY, denials("A"), '{"Statement": [], "Statement": [{"Effect": "Deny"}]}'),
+        # The value of a reference in a text can end the text's string and add fields, even "Statement".
+        (DENY, denials("A"), json.dumps({"Statement": [*denials("A")["Statement"], {"Sid": REFERENCE}]})),
+        (DENY, denials("A"), json.dumps({"Statement": [*denials("A")["Statement"], {"Sid": KNOWN_AFTER_APPLY}]})),
+        (DENY, json.dumps({"Statement": [{"Effect": "Allow", "Sid": REFERENCE}]}), {}),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy="****")]),
         (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), lock("****", Days=1)),
@@ -253,6 +260,7 @@ def test_condition_holds_only_if_data_can_be_lost(
         # AWS does not document which of two elements with the same name applies.
         (ATTRIBUTE_OFF, attribute("true"), attribute("false") + attribute("true")),
         (REPLICAS, [replica("a")], [replica("a", protected="false"), replica("a")]),
+        (ATTRIBUTE_OFF, attribute("true"), [*attribute("true"), {"Key": REFERENCE, "Value": "false"}]),
         (OVERWRITABLE, "IMMUTABLE", "****"),
     ],
 )
