@@ -29,7 +29,7 @@ CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w
 VALUE_FIELDS: tuple[
     Literal["BeforeContext", "AfterContext", "PreviousDeploymentContext", "ResourceDriftStatus"], ...
 ] = ("BeforeContext", "AfterContext", "PreviousDeploymentContext", "ResourceDriftStatus")
-DRIFTED = ("MODIFIED", "DELETED")
+DRIFTED = ("MODIFIED", "DELETED", "UNKNOWN")  # or may have
 VALIDATION = "Warnings of CloudFormation's validation"
 # Reasons of nested change sets that cannot be created although the update is possible.
 NOT_EVALUATED = re.compile("Fn::|TemplateURL must be")

@@ -124,9 +124,10 @@ def test_drift_is_read_from_description_with_values() -> None:
             return response
 
     fake = OnlyWithValues()
-    fake.changes = [drifted(), DELETED["ResourceChange"] and change("Add", "Other", ResourceDriftStatus="DELETED")]
+    unreadable = change("Modify", "Third", ResourceDriftStatus="UNKNOWN")
+    fake.changes = [drifted(), change("Add", "Other", ResourceDriftStatus="DELETED"), unreadable]
     result = inspected(fake, REJECT)
-    assert [violation["logicalId"] for violation in result["violations"]] == ["Queue", "Other"]
+    assert [violation["logicalId"] for violation in result["violations"]] == ["Queue", "Other", "Third"]
     assert "from 30 to 120" in result["cause"]
 
 
