@@ -1,7 +1,8 @@
 """Attributes (``Fn::GetAtt``) whose values stay the same unless the resource is replaced.
 
-These are ``Arn``, and the attributes in ``identifying_attributes.json``: those that CloudFormation's schemas list as
-the primary identifier of a type, or as create-only. `python -m audit.identifying_attributes` writes the file.
+These are ``Arn``, except in `OTHER_ATTRIBUTES`, and the attributes in ``identifying_attributes.json``: those that
+CloudFormation's schemas list as the primary identifier of a type, or as create-only.
+`python -m audit.identifying_attributes` writes the file.
 The schemas do not contain the others, which are in `OTHER_ATTRIBUTES`. Any other attribute may change.
 """
 
@@ -36,6 +37,11 @@ OTHER_ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
     "AWS::OpenSearchService::Domain": {"DomainArn": ()},
     "AWS::RDS::DBCluster": {"DBClusterArn": ()},
     "AWS::RDS::DBInstance": {"DBInstanceArn": ()},
+    # ARNs with the value of a property that is not create-only.
+    "AWS::CodeCommit::Repository": {"Arn": ("RepositoryName",)},
+    "AWS::IAM::Group": {"Arn": ("Path",)},
+    "AWS::IAM::ServerCertificate": {"Arn": ("Path",)},
+    "AWS::IAM::User": {"Arn": ("Path",)},
 }
 
 
@@ -50,9 +56,7 @@ def is_identifying(resource_type: str, attribute: str, changed: Collection[str] 
 
     `changed` are the names of the properties that change; None if they are unknown.
     """
-    if attribute == "Arn" or attribute in _identifiers().get(resource_type, ()):
-        return True
     causes = OTHER_ATTRIBUTES.get(resource_type, {}).get(attribute)
     if causes is None:
-        return False
+        return attribute == "Arn" or attribute in _identifiers().get(resource_type, ())
     return not causes or (changed is not None and not set(causes) & set(changed))

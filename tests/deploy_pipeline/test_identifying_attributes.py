@@ -45,6 +45,8 @@ def reference(kind: str, attribute: str, *changed: str) -> tuple[Any, Any]:
             "CloudFrontOriginAccessIdentityConfig",
         ),
         ("AWS::IAM::Role", "RoleId", "ManagedPolicyArns"),
+        ("AWS::IAM::User", "Arn", "ManagedPolicyArns"),
+        ("AWS::CodeCommit::Repository", "Arn", "RepositoryDescription"),
     ],
 )
 def test_reference_to_identifying_attribute_is_safe(kind: str, attribute: str, changed: str) -> None:
@@ -63,6 +65,10 @@ def test_reference_to_identifying_attribute_is_safe(kind: str, attribute: str, c
         ("AWS::CloudFormation::Stack", "Outputs.Arn", "Parameters"),
         ("AWS::RDS::DBInstance", "AvailabilityZone", "MultiAZ"),  # create-only under a condition
         ("A::B::C", "TopicArn", "DisplayName"),
+        ("AWS::IAM::User", "Arn", "Path"),
+        ("AWS::IAM::Group", "Arn", "Path"),
+        ("AWS::IAM::ServerCertificate", "Arn", "Path"),
+        ("AWS::CodeCommit::Repository", "Arn", "RepositoryName"),
     ],
 )
 @pytest.mark.reliability(
