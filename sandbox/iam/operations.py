@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
-import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, StructureShape
 
 from ..ministack.requests import service_patterns
+from .parameters import SESSION, are_known
 
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
@@ -21,7 +21,6 @@ NOT_S3 = ("/iceberg", "/v2/", "/v20180820/")  # paths with which MiniStack selec
 SIGNING_NAMES = {"dynamodbstreams": ("dynamodb",)}  # that differ from MiniStack's
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
 FORM_SERVICES = QUERY_SERVICES - {"cloudwatch"}  # without the JSON protocol
-SESSION = botocore.session.Session()
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,19 @@ def parse(
         # MiniStack selects the service by the target, and some services then read a form.
         if signing_name not in _services_of(target) or service in FORM_SERVICES:
             return unknown
-        return Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
+        name, parameters = target.rpartition(".")[2], _json(body)
+        return (
+            Operation(service, name, region, parameters, is_json=True)
+            if are_known(service, name, parameters)
+            else unknown
+        )
     if service in QUERY_SERVICES:
         pairs = parse_qsl(f"{query}&{body.decode(errors='replace')}", keep_blank_values=True)
         form = dict(pairs)
         if len(form) < len(pairs):  # MiniStack would use the first of two values, or that of the body
             return unknown
-        return Operation(service, form.pop("Action", ""), region, form)
+        name = form.pop("Action", "")
+        return Operation(service, name, region, form) if are_known(service, name, form) else unknown
     return _rest(service, region, method, path, query, headers, body)
 
 
@@ -175,6 +180,8 @@ def _routes(service: str) -> dict[str, list[_Route]]:
     try:
         model = SESSION.get_service_model(service)
     except UnknownServiceError:
+        return routes
+    if not model.metadata["protocol"].startswith("rest"):  # all operations have the same URL
         return routes
     for name in model.operation_names:
         operation = model.operation_model(name)

@@ -60,6 +60,10 @@ def attacker() -> Iterator[Attacker]:
         statements = [
             allowed,
             {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
+            {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "arn:aws:dynamodb:*:*:table/own"},
+            {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
+            {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
+            {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
@@ -244,3 +248,38 @@ def test_form_of_json_body_does_not_matter(
     status, text = attacker.send(service, {}, body, path, method)
     assert status == 403, text
     assert "is not authorized to perform" in text
+
+
+QUEUE = f"http%3A%2F%2F127.0.0.1%2F{ACCOUNT}%2Fvictim"
+ALARMS = "GraniteServiceVersion20100801.DeleteAlarms"
+OWN_MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:own"
+EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "path"),
+    [
+        ("dynamodb", JSON | {"X-Amz-Target": "DynamoDB_20120810.BatchGetItem"}, {"TableName": "own"}, "/"),
+        ("monitoring", JSON | {"X-Amz-Target": ALARMS}, {"AlarmName": "own", "AlarmNames": ["victim"]}, "/"),
+        ("monitoring", FORM, "Action=DeleteAlarms&AlarmNames=own&AlarmNames.member.1=victim", "/"),
+        ("monitoring", FORM, "Action=DeleteAlarms&AlarmName=own&AlarmNames.member.1=victim", "/"),
+        ("monitoring", JSON, {"AlarmNames": ["victim"]}, "/?Action=DeleteAlarms&AlarmNames.member.1=own"),
+        (
+            "states",
+            JSON | {"X-Amz-Target": "AWSStepFunctions.StopExecution"},
+            {"executionArn": EXECUTION, "stateMachineArn": OWN_MACHINE},
+            "/",
+        ),
+        ("sqs", JSON, {"QueueUrl": "own"}, f"/?Action=PurgeQueue&QueueUrl={QUEUE}"),
+    ],
+    ids=["table", "alarm", "list", "form", "JSON after form", "state machine", "queue"],
+)
+def test_unknown_parameter_does_not_select_the_resource(
+    attacker: Attacker, service: str, headers: dict[str, str], body: str | dict[str, object], path: str
+) -> None:
+    """Authorization would find the permission for it, and MiniStack would ignore it."""
+    if isinstance(body, dict) and "TableName" in body:
+        body = body | {"RequestItems": {"victim": {"Keys": [{"id": {"S": "1"}}]}}}
+    status, text = attacker.send(service, headers, body if isinstance(body, str) else json.dumps(body), path)
+    assert status in (400, 403), text
+    assert "does not know the permissions" in text or "is not authorized to perform" in text
