@@ -14,7 +14,7 @@ from typing import Any
 
 import cfnlint
 
-from ..ministack import s3
+from ..ministack import cloudformation, s3
 from ..process import ACCOUNT
 from . import athena, ec2_resources, implied, policies
 from .operations import Operation
@@ -73,8 +73,8 @@ RESOURCES = {
     "budgets": ["budget/{BudgetName}", "{ResourceARN}"],
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
     "iam": [
-        "role/{RoleName}",
         "instance-profile/{InstanceProfileName}",
+        "role/{RoleName}",
         "group/{GroupName}",
         "user/{UserName}",
         "{PolicyArn}",
@@ -175,6 +175,8 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
+        case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
+            return _stack_of_change_set(operation)
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:
@@ -193,6 +195,12 @@ def _event_buses(operation: Operation) -> set[str]:
     names = {entry.get("EventBusName") or "default" for entry in operation.parameters.get("Entries", [])}
     prefix = f"arn:aws:events:{operation.region}:{ACCOUNT}:event-bus/"
     return {name if name.startswith("arn:") else f"{prefix}{name}" for name in names}
+
+
+def _stack_of_change_set(operation: Operation) -> list[str]:
+    """Return the ARN of the stack of a change set; an ARN identifies it whatever the stack's name is."""
+    change_set = cloudformation.change_sets.get(operation.get("ChangeSetName"))
+    return [change_set["StackId"]] if change_set else _named_resources(operation)
 
 
 def _named_resources(operation: Operation) -> list[str]:

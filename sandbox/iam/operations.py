@@ -18,6 +18,9 @@ from .parameters import SESSION, are_known
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 CONTROL_PREFIX = "/_"  # of paths with which MiniStack is controlled, such as /_ministack/reset
 NOT_S3 = ("/iceberg", "/v2/", "/v20180820/")  # paths with which MiniStack selects other services than S3
+SIGNATURE_PARAMETERS = {  # of presigned URLs; MiniStack reads other `x-amz-` parameters as headers
+    f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature")
+} | {"x-amz-security-token", "x-amz-content-sha256"}
 SIGNING_NAMES = {"dynamodbstreams": ("dynamodb",)}  # that differ from MiniStack's
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
 FORM_SERVICES = QUERY_SERVICES - {"cloudwatch"}  # without the JSON protocol
@@ -143,7 +146,8 @@ def _rest(
         and all(name in values or name in headers for name in route.required)
     ]
     unknown = Operation(service, "", region, method=method, path=path)
-    if not matches:
+    hidden_headers = {name.lower() for name in values if name.lower().startswith("x-amz-")} - SIGNATURE_PARAMETERS
+    if not matches or hidden_headers:
         return unknown
     route, match = max(matches, key=lambda found: found[0].rank)
     if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order

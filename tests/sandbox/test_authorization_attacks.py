@@ -19,6 +19,7 @@ pytestmark = pytest.mark.enable_socket
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
+TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
 ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
 ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
 
@@ -29,6 +30,7 @@ class Attacker:
 
     url: str
     credentials: Credentials
+    change_set: str  # ARN of one of the stack `victim`
 
     def send(
         self, service: str, headers: dict[str, str], body: str | bytes = "", path: str = "/", method: str = "POST"
@@ -53,7 +55,16 @@ def attacker() -> Iterator[Attacker]:
         iam.create_user(UserName="low")
         s3 = session(sandbox).client("s3")
         s3.create_bucket(Bucket="bucket")
-        for name in ("key", "a, b", "k\u00e9"):
+        iam.create_instance_profile(InstanceProfileName="profile")
+        iam.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="Admin")
+        change_set = (
+            session(sandbox)
+            .client("cloudformation")
+            .create_change_set(
+                StackName="victim", ChangeSetName="victim", ChangeSetType="CREATE", TemplateBody=json.dumps(TEMPLATE)
+            )
+        )
+        for name in ("key", "versioned", "own?x", "a, b", "k\u00e9"):
             s3.put_object(Bucket="bucket", Key=name, Body=b"value")
         allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
         alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:own"
@@ -64,6 +75,10 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
+            {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "arn:aws:cloudformation:*:*:stack/own/*"},
+            {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "ec2:AssociateIamInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/versioned"},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
@@ -72,12 +87,13 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
             {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},
+            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/a,b"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/k\u00c3\u00a9"},
         ]
         iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
-        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]), change_set["Id"])
 
 
 def test_allowed_request_succeeds(attacker: Attacker) -> None:
@@ -283,3 +299,59 @@ def test_unknown_parameter_does_not_select_the_resource(
     status, text = attacker.send(service, headers, body if isinstance(body, str) else json.dumps(body), path)
     assert status in (400, 403), text
     assert "does not know the permissions" in text or "is not authorized to perform" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/bucket/copy?X-Amz-Copy-Source=%2Fbucket%2Fkey", {}),
+        ("/bucket/copy?X-Amz-Acl=public-read", {}),
+        ("/bucket/copy", {"X-Amz-Copy-Source": "/bucket/own%3Fx"}),
+        ("/bucket/copy", {"X-Amz-Copy-Source": "/bucket/versioned?versionId=null"}),
+    ],
+    ids=["query", "ACL in the query", "question mark", "version"],
+)
+def test_source_of_copy_needs_permission(attacker: Attacker, path: str, headers: dict[str, str]) -> None:
+    """MiniStack reads `x-amz-` parameters of the query as headers."""
+    assert attacker.send("s3", {}, "value", "/bucket/copy", "PUT")[0] == 200
+    status, text = attacker.send("s3", headers, "", path, "PUT")
+    assert status == 403, text
+
+
+TARGETS = {"Rule": "own", "Targets": [{"Id": "1", "Arn": OWN_MACHINE, "RoleArn": ADMIN}]}
+CODE = {"S3Bucket": "bucket", "S3Key": "key"}
+PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "path", "method", "action"),
+    [
+        ("events", JSON | {"X-Amz-Target": "AWSEvents.PutTargets"}, json.dumps(TARGETS), "/", "POST", "iam:PassRole"),
+        ("ec2", FORM, f"Action=AssociateIamInstanceProfile&{PROFILE}", "/", "POST", "iam:PassRole"),
+        (
+            "iam",
+            FORM,
+            "Action=AddRoleToInstanceProfile&RoleName=Admin&InstanceProfileName=profile",
+            "/",
+            "POST",
+            "iam:PassRole",
+        ),
+        ("lambda", {}, json.dumps(CODE), "/2015-03-31/functions/own/code", "PUT", "s3:GetObject"),
+    ],
+    ids=["target", "instance", "instance profile", "code"],
+)
+def test_implied_permission_is_required(
+    attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str, action: str
+) -> None:
+    status, text = attacker.send(service, headers, body, path, method)
+    assert status in (400, 403), text
+    assert f"is not authorized to perform: {action}" in text
+
+
+@pytest.mark.parametrize("form", ["ChangeSetName={arn}&StackName=own", "ChangeSetName={arn}", "ChangeSetName=victim"])
+def test_change_set_of_other_stack_needs_permission(attacker: Attacker, form: str) -> None:
+    """CloudFormation finds a change set by its ARN, whatever the name of the stack is."""
+    status, text = attacker.send(
+        "cloudformation", FORM, f"Action=ExecuteChangeSet&{form.format(arn=attacker.change_set)}"
+    )
+    assert status == 403, text
