@@ -108,7 +108,7 @@ def parse(
         if len(form) < len(pairs):  # MiniStack would use the first of two values, or that of the body
             return unknown
         name = form.pop("Action", "")
-        return Operation(service, name, region, form) if are_known(service, name, form) else unknown
+        return Operation(service, name, region, form) if are_known(service, name, form, form=True) else unknown
     return _rest(service, region, method, path, query, headers, body)
 
 
@@ -154,6 +154,8 @@ def _rest(
         return unknown
     shape = route.model.input_shape
     parameters = _body_parameters(shape, body) if shape and service != "s3" else {}
+    if not are_known(service, route.name, parameters):
+        return unknown
     parameters |= {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
         return unknown  # MiniStack reads it as a slash

@@ -11,33 +11,71 @@ from botocore.model import OperationModel, OperationNotFoundError, Shape
 SESSION = botocore.session.Session()
 MODELS = {"states": "stepfunctions", "tagging": "resourcegroupstaggingapi"}  # that are not named as in signatures
 FORM_ONLY = ("Action", "Version")  # parameters of every operation in a form
+NESTED = ("structure", "list", "map")
 
 
-def are_known(service: str, name: str, parameters: Mapping[str, Any]) -> bool:
-    """Return whether an operation has all these parameters, of a JSON body or a form.
+def are_known(service: str, name: str, parameters: Mapping[str, Any], *, form: bool = False) -> bool:
+    """Return whether an operation has all these parameters of a JSON body or a form, with all members.
 
     Authorization would use another one to determine the resource, and MiniStack would ignore it.
     """
     operation = _operation(service, name)
     if operation is None:
         return False
-    members = operation.input_shape.members if operation.input_shape else {}
-    if operation.service_model.metadata["protocol"] == "ec2":
-        names = {_ec2_name(member, shape): shape for member, shape in members.items()}
-    else:
-        names = {shape.serialization.get("name", member): shape for member, shape in members.items()}
-    return all(key in FORM_ONLY or _is_known(key, value, names) for key, value in parameters.items())
+    shape = operation.input_shape
+    if shape is None or not form:
+        return not parameters if shape is None else _is_known(parameters, shape)
+    has_ec2_names = operation.service_model.metadata["protocol"] == "ec2"
+    return all(
+        key in FORM_ONLY or _is_known_name(key.split("."), shape, has_ec2_names, is_empty=not value)
+        for key, value in parameters.items()
+    )
 
 
-def _is_known(key: str, value: Any, names: Mapping[str, Shape]) -> bool:
-    if key in names:  # in a form, a list or structure has no value, except an empty one
-        return not isinstance(value, str) or not value or names[key].type_name not in ("list", "structure", "map")
-    first = key.partition(".")[0]
-    return first in names and names[first].type_name in ("list", "structure", "map")
+def _is_known(value: Any, shape: Shape) -> bool:
+    """Return whether JSON has no other members than a shape."""
+    if value is None or getattr(shape, "is_document_type", False):
+        return True
+    match shape.type_name:
+        case "structure":
+            names = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+            return isinstance(value, dict) and all(
+                key in names and _is_known(item, names[key]) for key, item in value.items()
+            )
+        case "list":
+            return isinstance(value, list) and all(_is_known(item, shape.member) for item in value)
+        case "map":
+            return isinstance(value, dict) and all(_is_known(item, shape.value) for item in value.values())
+    return not isinstance(value, dict | list)
+
+
+def _is_known_name(parts: list[str], shape: Shape, has_ec2_names: bool, *, is_empty: bool) -> bool:
+    """Return whether the parts of a name in a form, such as `Tags`, `member`, `1` and `Key`, lead to a value."""
+    if not parts:  # an empty list has no parts
+        return is_empty or shape.type_name not in NESTED
+    first, rest = parts[0], parts[1:]
+    match shape.type_name:
+        case "structure":
+            for name, member in shape.members.items():
+                if first == (_ec2_name if has_ec2_names else _name)(name, member):
+                    return _is_known_name(rest, member, has_ec2_names, is_empty=is_empty)
+        case "list":
+            if not has_ec2_names and first == _name("member", shape.member):
+                first, rest = rest[0] if rest else "", rest[1:]
+            return first.isdecimal() and _is_known_name(rest, shape.member, has_ec2_names, is_empty=is_empty)
+        case "map" if len(parts) > 2 and first == "entry" and parts[1].isdecimal():
+            for name, member in (("key", shape.key), ("value", shape.value)):
+                if parts[2] == _name(name, member):
+                    return _is_known_name(parts[3:], member, has_ec2_names, is_empty=is_empty)
+    return False
+
+
+def _name(member: str, shape: Shape) -> str:
+    return str(shape.serialization.get("name", member))
 
 
 def _ec2_name(member: str, shape: Shape) -> str:
-    name = str(shape.serialization.get("name", member))
+    name = _name(member, shape)
     return str(shape.serialization.get("queryName", re.sub("^.", lambda first: first[0].upper(), name)))
 
 

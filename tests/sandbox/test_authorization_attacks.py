@@ -16,6 +16,7 @@ from sandbox.process import ACCOUNT
 from sandbox.target import session
 
 pytestmark = pytest.mark.enable_socket
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Own"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
@@ -84,6 +85,7 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
             {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
             {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": ROLE},
             {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
             {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},
@@ -267,6 +269,9 @@ def test_form_of_json_body_does_not_matter(
 
 
 QUEUE = f"http%3A%2F%2F127.0.0.1%2F{ACCOUNT}%2Fvictim"
+BATCH = JSON | {"X-Amz-Target": "DynamoDB_20120810.BatchGetItem"}
+KEYS = [{"id": {"S": "1"}}]
+CODE, OWN_CODE = {"S3Bucket": "bucket", "S3Key": "key"}, {"S3Bucket": "bucket", "S3Key": "own"}
 ALARMS = "GraniteServiceVersion20100801.DeleteAlarms"
 OWN_MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:own"
 EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
@@ -275,7 +280,7 @@ EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
 @pytest.mark.parametrize(
     ("service", "headers", "body", "path"),
     [
-        ("dynamodb", JSON | {"X-Amz-Target": "DynamoDB_20120810.BatchGetItem"}, {"TableName": "own"}, "/"),
+        ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS}}, "TableName": "own"}, "/"),
         ("monitoring", JSON | {"X-Amz-Target": ALARMS}, {"AlarmName": "own", "AlarmNames": ["victim"]}, "/"),
         ("monitoring", FORM, "Action=DeleteAlarms&AlarmNames=own&AlarmNames.member.1=victim", "/"),
         ("monitoring", FORM, "Action=DeleteAlarms&AlarmName=own&AlarmNames.member.1=victim", "/"),
@@ -286,16 +291,30 @@ EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
             {"executionArn": EXECUTION, "stateMachineArn": OWN_MACHINE},
             "/",
         ),
+        ("monitoring", FORM, "Action=DeleteAlarms&AlarmNames.AlarmName=own&AlarmNames.member.1=victim", "/"),
+        ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS, "TableName": "own"}}}, "/"),
+        ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS}}, "RequestItems.TableName": "own"}, "/"),
+        ("lambda", {}, FUNCTION | {"Role": ROLE, "Code": CODE} | OWN_CODE, "/2015-03-31/functions"),
         ("sqs", JSON, {"QueueUrl": "own"}, f"/?Action=PurgeQueue&QueueUrl={QUEUE}"),
     ],
-    ids=["table", "alarm", "list", "form", "JSON after form", "state machine", "queue"],
+    ids=[
+        "table",
+        "alarm",
+        "list",
+        "form",
+        "JSON after form",
+        "state machine",
+        "member of a list",
+        "member of a table",
+        "member in a name",
+        "code",
+        "queue",
+    ],
 )
 def test_unknown_parameter_does_not_select_the_resource(
     attacker: Attacker, service: str, headers: dict[str, str], body: str | dict[str, object], path: str
 ) -> None:
     """Authorization would find the permission for it, and MiniStack would ignore it."""
-    if isinstance(body, dict) and "TableName" in body:
-        body = body | {"RequestItems": {"victim": {"Keys": [{"id": {"S": "1"}}]}}}
     status, text = attacker.send(service, headers, body if isinstance(body, str) else json.dumps(body), path)
     assert status in (400, 403), text
     assert "does not know the permissions" in text or "is not authorized to perform" in text
@@ -319,7 +338,6 @@ def test_source_of_copy_needs_permission(attacker: Attacker, path: str, headers:
 
 
 TARGETS = {"Rule": "own", "Targets": [{"Id": "1", "Arn": OWN_MACHINE, "RoleArn": ADMIN}]}
-CODE = {"S3Bucket": "bucket", "S3Key": "key"}
 PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
 
 
