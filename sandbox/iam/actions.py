@@ -177,6 +177,9 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
         case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
             return _stack_of_change_set(operation)
+        case "dynamodb" if "RequestItems" in operation.parameters:
+            prefix = f"arn:aws:dynamodb:{operation.region}:{ACCOUNT}:table/"
+            return [prefix + table.rpartition("table/")[2] for table in operation.parameters["RequestItems"]]
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..ministack import s3
+from ..ministack import dynamodb, s3
 from ..ministack.requests import get_region, request_scope
 from ..process import ACCOUNT, REGION
 from . import ec2_resources, policies
@@ -36,6 +36,7 @@ INSTANCE_PROFILE_USES = (
     "ec2:AssociateIamInstanceProfile",
     "ec2:ReplaceIamInstanceProfileAssociation",
 )
+ITEM_OPERATIONS = ("DeleteItem", "GetItem", "PutItem", "UpdateItem")
 S3_READS = ("GetObject", "GetObjectVersion")
 ROLE = re.compile("(?i).*role(arn)?|DeliverLogsPermissionArn")  # parameters with a role that the caller passes
 # Services that receive a role are named after the service that is called, except these.
@@ -180,7 +181,14 @@ def write(bucket: str, key: str, cause: str) -> Iterator[Permission]:
 
 
 def dynamodb_context(operation: Operation) -> dict[str, str | list[str]]:
-    """Return the keys of the items, as policies for fine-grained access control can require them."""
-    key: dict[str, Any] = operation.parameters.get("Key") or {}
-    leading = [str(value) for attribute in list(key.values())[:1] for value in attribute.values()]
-    return {"dynamodb:LeadingKeys": leading} if leading else {}
+    """Return the partition key of the item, as policies for fine-grained access control can require it.
+
+    Operations on several items have an empty key, which these policies do not allow.
+    """
+    if operation.name not in ITEM_OPERATIONS:
+        return {"dynamodb:LeadingKeys": [""]} if re.search("Item|^Query", operation.name) else {}
+    with request_scope(ACCOUNT, operation.region):
+        table = dynamodb.tables.get(operation.get("TableName").rpartition("table/")[2], {})
+    key = operation.parameters.get("Key") or operation.parameters.get("Item") or {}
+    value = key.get(table.get("pk_name"), {})
+    return {"dynamodb:LeadingKeys": [str(text) for text in value.values()] or [""]}

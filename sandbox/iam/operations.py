@@ -12,7 +12,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, StructureShape
 
 from ..ministack.requests import service_patterns
-from .parameters import SESSION, are_known
+from .parameters import SESSION, are_known, without_maps
 
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
@@ -50,7 +50,9 @@ class Operation:
     def values(self, name: str) -> list[str]:
         """Return the text of a parameter, or else all its values in lists and structures."""
         own = self.get(name)
-        return [own] if own else list(dict.fromkeys(_values(self.parameters, name)))
+        return (
+            [own] if own else list(dict.fromkeys(_values(without_maps(self.service, self.name, self.parameters), name)))
+        )
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -32,7 +32,25 @@ def are_known(service: str, name: str, parameters: Mapping[str, Any], *, form: b
     )
 
 
-def _is_known(value: Any, shape: Shape) -> bool:
+def without_maps(service: str, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters without maps: the caller chooses their keys, such as of tags."""
+    operation = _operation(service, name)
+    shape = operation.input_shape if operation else None
+    return dict(parameters) if shape is None else _without_maps(dict(parameters), shape)
+
+
+def _without_maps(value: Any, shape: Any) -> Any:
+    match shape.type_name:
+        case "structure" if isinstance(value, dict):
+            names = {_name(name, member): member for name, member in shape.members.items()} | shape.members
+            kept = {key: item for key, item in value.items() if key not in names or names[key].type_name != "map"}
+            return {key: _without_maps(item, names[key]) if key in names else item for key, item in kept.items()}
+        case "list" if isinstance(value, list):
+            return [_without_maps(item, shape.member) for item in value]
+    return value
+
+
+def _is_known(value: Any, shape: Any) -> bool:
     """Return whether JSON has no other members than a shape."""
     if value is None or getattr(shape, "is_document_type", False):
         return True
@@ -49,7 +67,7 @@ def _is_known(value: Any, shape: Shape) -> bool:
     return not isinstance(value, dict | list)
 
 
-def _is_known_name(parts: list[str], shape: Shape, has_ec2_names: bool, *, is_empty: bool) -> bool:
+def _is_known_name(parts: list[str], shape: Any, has_ec2_names: bool, *, is_empty: bool) -> bool:
     """Return whether the parts of a name in a form, such as `Tags`, `member`, `1` and `Key`, lead to a value."""
     if not parts:  # an empty list has no parts
         return is_empty or shape.type_name not in NESTED

@@ -56,6 +56,12 @@ def attacker() -> Iterator[Attacker]:
         iam.create_user(UserName="low")
         s3 = session(sandbox).client("s3")
         s3.create_bucket(Bucket="bucket")
+        session(sandbox).client("dynamodb").create_table(
+            TableName="shared",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "a", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "a")],
+            BillingMode="PAY_PER_REQUEST",
+        )
         iam.create_instance_profile(InstanceProfileName="profile")
         iam.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="Admin")
         change_set = (
@@ -73,6 +79,12 @@ def attacker() -> Iterator[Attacker]:
             allowed,
             {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
             {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "arn:aws:dynamodb:*:*:table/own"},
+            {
+                "Effect": "Allow",
+                "Action": "dynamodb:*",
+                "Resource": "arn:aws:dynamodb:*:*:table/shared",
+                "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["own"]}},
+            },
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
@@ -270,6 +282,7 @@ def test_form_of_json_body_does_not_matter(
 
 QUEUE = f"http%3A%2F%2F127.0.0.1%2F{ACCOUNT}%2Fvictim"
 BATCH = JSON | {"X-Amz-Target": "DynamoDB_20120810.BatchGetItem"}
+NAMES = {"TableName": "own"}
 KEYS = [{"id": {"S": "1"}}]
 CODE, OWN_CODE = {"S3Bucket": "bucket", "S3Key": "key"}, {"S3Bucket": "bucket", "S3Key": "own"}
 ALARMS = "GraniteServiceVersion20100801.DeleteAlarms"
@@ -294,6 +307,7 @@ EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
         ("monitoring", FORM, "Action=DeleteAlarms&AlarmNames.AlarmName=own&AlarmNames.member.1=victim", "/"),
         ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS, "TableName": "own"}}}, "/"),
         ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS}}, "RequestItems.TableName": "own"}, "/"),
+        ("dynamodb", BATCH, {"RequestItems": {"victim": {"Keys": KEYS, "ExpressionAttributeNames": NAMES}}}, "/"),
         ("lambda", {}, FUNCTION | {"Role": ROLE, "Code": CODE} | OWN_CODE, "/2015-03-31/functions"),
         ("sqs", JSON, {"QueueUrl": "own"}, f"/?Action=PurgeQueue&QueueUrl={QUEUE}"),
     ],
@@ -307,6 +321,7 @@ EXECUTION = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:victim:run"
         "member of a list",
         "member of a table",
         "member in a name",
+        "name of an attribute",
         "code",
         "queue",
     ],
@@ -373,3 +388,26 @@ def test_change_set_of_other_stack_needs_permission(attacker: Attacker, form: st
         "cloudformation", FORM, f"Action=ExecuteChangeSet&{form.format(arn=attacker.change_set)}"
     )
     assert status == 403, text
+
+
+OTHER, OWN = {"a": {"S": "own"}, "id": {"S": "other"}}, {"a": {"S": "other"}, "id": {"S": "own"}}
+QUERY = {"KeyConditionExpression": "id = :id", "ExpressionAttributeValues": {":id": {"S": "other"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("PutItem", {"Item": OWN}, 200),
+        ("GetItem", {"Key": OWN}, 200),
+        ("PutItem", {"Item": OTHER}, 400),
+        ("GetItem", {"Key": OTHER}, 400),
+        ("Query", QUERY, 400),
+    ],
+)
+def test_condition_for_items_applies_to_partition_key(
+    attacker: Attacker, name: str, parameters: dict[str, object], expected: int
+) -> None:
+    body = json.dumps({"TableName": "shared"} | parameters)
+    status, text = attacker.send("dynamodb", JSON | {"X-Amz-Target": f"DynamoDB_20120810.{name}"}, body)
+    assert status == expected, text
+    assert expected == 200 or "is not authorized to perform" in text
