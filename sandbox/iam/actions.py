@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import cfnlint
 
-from ..ministack import cloudformation, s3
+from ..ministack import cloudformation, iam, s3
 from ..process import ACCOUNT
 from . import athena, ec2_resources, implied, policies
 from .operations import Operation
@@ -82,6 +83,7 @@ RESOURCES = {
     ],
     "sts": ["{RoleArn}"],
 }
+LOG_GROUPS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")  # of a query, which MiniStack adds up
 URL = re.compile("^https?://.*/")  # of a queue, before its name
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
@@ -159,10 +161,11 @@ def _action(operation: Operation) -> str:
 def _resources(operation: Operation, action: str) -> Iterable[str]:
     """Return the ARNs of the resources of an operation; none if its parameters name none."""
     service, name = action.split(":")
+    prefix = f"arn:aws:{service}:{operation.region}:{ACCOUNT}:"
     kinds = [] if service == "apigateway" else _reference()[service]["Actions"][name.lower()].get("Resources")
     match service:
         case "apigateway":
-            return [f"arn:aws:apigateway:{operation.region}::{operation.path}"]
+            return [f"arn:aws:apigateway:{operation.region}::{unquote(operation.path)}"]
         case _ if not kinds:
             return ["*"]
         case "s3":
@@ -178,8 +181,14 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
             return _stack_of_change_set(operation)
         case "dynamodb" if "RequestItems" in operation.parameters:
-            prefix = f"arn:aws:dynamodb:{operation.region}:{ACCOUNT}:table/"
-            return [prefix + table.rpartition("table/")[2] for table in operation.parameters["RequestItems"]]
+            tables = operation.parameters["RequestItems"]
+            return [f"{prefix}table/{table.rpartition('table/')[2]}" for table in tables]
+        case "iam" if operation.get("AccessKeyId"):
+            owner = iam.access_keys.get(operation.get("AccessKeyId"), {}).get("UserName", "*")
+            return [policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:user/{owner}")]
+        case "logs" if operation.name == "StartQuery":
+            groups = [group for parameter in LOG_GROUPS for group in operation.values(parameter)]
+            return [_arn(operation, prefix, "log-group:{name}", {"name": group}) for group in groups]
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:

@@ -38,7 +38,9 @@ INSTANCE_PROFILE_USES = (
 )
 ITEM_OPERATIONS = ("DeleteItem", "GetItem", "PutItem", "UpdateItem")
 S3_READS = ("GetObject", "GetObjectVersion")
-ROLE = re.compile("(?i).*role(arn)?|DeliverLogsPermissionArn")  # parameters with a role that the caller passes
+ROLE = re.compile(
+    "(?i).*role(arn)?|DeliverLogsPermissionArn|credentials"
+)  # parameters with a role that the caller passes
 # Services that receive a role are named after the service that is called, except these.
 PASSED_TO = {"ec2": "vpc-flow-logs"}
 
@@ -65,6 +67,11 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
             yield from queue_key(resource, QUEUE_KEY_USES[action])
         case "secretsmanager" if action == "secretsmanager:GetSecretValue":
             yield from _use("AWS::SecretsManager::Secret", resource, operation.region, [DECRYPT], "secretsmanager")
+        case "secretsmanager" if operation.name == "BatchGetSecretValue":
+            for secret in operation.values("SecretIdList") or ["*"]:
+                arn = f"arn:aws:secretsmanager:{operation.region}:{ACCOUNT}:secret:{secret}"
+                arn = secret if secret.startswith("arn:") else policies.existing_arn(arn)
+                yield Permission("secretsmanager:GetSecretValue", arn, {}, operation.name)
         case "cloudformation":
             yield from _template(operation)
         case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):

@@ -85,6 +85,12 @@ def attacker() -> Iterator[Attacker]:
                 "Resource": "arn:aws:dynamodb:*:*:table/shared",
                 "Condition": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["own"]}},
             },
+            {"Effect": "Allow", "Action": ["lambda:GetFunction", "apigateway:GET"], "Resource": "*"},
+            {"Effect": "Deny", "Action": "lambda:GetFunction", "Resource": "arn:aws:lambda:*:*:function:victim"},
+            {"Effect": "Deny", "Action": "apigateway:GET", "Resource": "arn:aws:apigateway:*::/restapis/victim"},
+            {"Effect": "Allow", "Action": "secretsmanager:BatchGetSecretValue", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:DeleteAccessKey", "Resource": "arn:aws:iam::*:user/${aws:username}"},
+            {"Effect": "Allow", "Action": "logs:StartQuery", "Resource": "arn:aws:logs:*:*:log-group:own:*"},
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
@@ -411,3 +417,34 @@ def test_condition_for_items_applies_to_partition_key(
     status, text = attacker.send("dynamodb", JSON | {"X-Amz-Target": f"DynamoDB_20120810.{name}"}, body)
     assert status == expected, text
     assert expected == 200 or "is not authorized to perform" in text
+
+
+SECRETS = JSON | {"X-Amz-Target": "secretsmanager.BatchGetSecretValue"}
+START_QUERY = JSON | {"X-Amz-Target": "Logs_20140328.StartQuery"}
+LOGS_QUERY = {
+    "logGroupName": "own",
+    "logGroupNames": ["victim"],
+    "startTime": 0,
+    "endTime": 1,
+    "queryString": "limit 1",
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "path", "method"),
+    [
+        ("secretsmanager", SECRETS, json.dumps({"SecretIdList": ["secret"]}), "/", "POST"),
+        ("secretsmanager", SECRETS, json.dumps({"Filters": [{"Key": "name", "Values": ["s"]}]}), "/", "POST"),
+        ("logs", START_QUERY, json.dumps(LOGS_QUERY), "/", "POST"),
+        ("iam", FORM, "Action=DeleteAccessKey&UserName=low&AccessKeyId=AKIAVICTIM", "/", "POST"),
+        ("lambda", {}, "", "/2015-03-31/functions/%2576ictim", "GET"),
+        ("apigateway", {}, "", "/restapis/%76ictim", "GET"),
+    ],
+    ids=["secrets", "all secrets", "log groups", "access key", "encoded twice", "encoded path"],
+)
+def test_each_resource_needs_permission(
+    attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str
+) -> None:
+    status, text = attacker.send(service, headers, body, path, method)
+    assert status in (400, 403), text
+    assert "does not know the permissions" in text or "is not authorized to perform" in text
