@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -139,7 +139,8 @@ def _json(body: bytes) -> dict[str, Any]:
 def _rest(
     service: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> Operation:
-    values = parse_qs(query, keep_blank_values=True)
+    texts = parse_qs(query, keep_blank_values=True).items()
+    values = {name: text for name, text in texts if name.lower() not in SIGNATURE_PARAMETERS and name != "x-id"}
     matches = [
         (route, match)
         for route in _routes(service).get(method, [])
@@ -148,16 +149,15 @@ def _rest(
         and all(name in values or name in headers for name in route.required)
     ]
     unknown = Operation(service, "", region, method=method, path=path)
-    hidden_headers = {name.lower() for name in values if name.lower().startswith("x-amz-")} - SIGNATURE_PARAMETERS
     is_encoded_twice = service != "s3" and "%25" in path  # MiniStack decodes some paths twice
-    if not matches or hidden_headers or is_encoded_twice:
+    if not matches or is_encoded_twice:
         return unknown
     route, match = max(matches, key=lambda found: found[0].rank)
     if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order
         return unknown
     shape = route.model.input_shape
     parameters = _body_parameters(shape, body) if shape and service != "s3" else {}
-    if not are_known(service, route.name, parameters):
+    if not are_known(service, route.name, parameters) or not _are_in_query(values, route):
         return unknown
     parameters |= {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
@@ -171,6 +171,14 @@ def _rest(
             parameters[member] = headers[name.lower()]
     text = "" if service == "s3" and method == "PUT" and not query else body.decode(errors="replace")
     return Operation(service, route.name, region, parameters, method, path, body=text)
+
+
+def _are_in_query(names: Iterable[str], route: _Route) -> bool:
+    """Return whether an operation has these query parameters. MiniStack selects some operations by others."""
+    members = route.model.input_shape.members.items() if route.model.input_shape else []
+    in_query = [(name, shape) for name, shape in members if shape.serialization.get("location") == "querystring"]
+    known = {*route.query, *(shape.serialization.get("name", name) for name, shape in in_query)}
+    return known.issuperset(names) or any(shape.type_name == "map" for _, shape in in_query)
 
 
 def _body_parameters(shape: StructureShape, body: bytes) -> dict[str, Any]:

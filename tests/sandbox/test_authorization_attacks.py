@@ -439,8 +439,9 @@ LOGS_QUERY = {
         ("iam", FORM, "Action=DeleteAccessKey&UserName=low&AccessKeyId=AKIAVICTIM", "/", "POST"),
         ("lambda", {}, "", "/2015-03-31/functions/%2576ictim", "GET"),
         ("apigateway", {}, "", "/restapis/%76ictim", "GET"),
+        ("s3", {}, "", "/bucket/own?attributes", "GET"),
     ],
-    ids=["secrets", "all secrets", "log groups", "access key", "encoded twice", "encoded path"],
+    ids=["secrets", "all secrets", "log groups", "access key", "encoded twice", "encoded path", "subresource"],
 )
 def test_each_resource_needs_permission(
     attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str
