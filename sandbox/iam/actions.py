@@ -219,7 +219,7 @@ def _named_resources(operation: Operation) -> list[str]:
     """Return the ARNs of the resources that the parameters name, each of a list."""
     service = operation.service
     if service == "athena" and not (operation.get("WorkGroup") or operation.get("CatalogName")):
-        return [athena.workgroup(operation)]
+        return athena.workgroups(operation)
     prefix = f"arn:aws:{service}:{'' if service in GLOBAL_SERVICES else operation.region}:{ACCOUNT}:"
     for template in RESOURCES.get(service, []):
         fields = {name: operation.values(name) for name in _fields(template)}

@@ -32,6 +32,7 @@ class Attacker:
     url: str
     credentials: Credentials
     change_set: str  # ARN of one of the stack `victim`
+    queries: tuple[str, str]  # IDs of one in the workgroup `primary`, and one in another
 
     def send(
         self, service: str, headers: dict[str, str], body: str | bytes = "", path: str = "/", method: str = "POST"
@@ -62,6 +63,12 @@ def attacker() -> Iterator[Attacker]:
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("id", "a")],
             BillingMode="PAY_PER_REQUEST",
         )
+        athena = session(sandbox).client("athena")
+        athena.create_work_group(Name="other")
+        query = {"Name": "query", "Database": "default", "QueryString": "SELECT 1"}
+        queries = tuple(
+            athena.create_named_query(**query, WorkGroup=group)["NamedQueryId"] for group in ("primary", "other")
+        )
         iam.create_instance_profile(InstanceProfileName="profile")
         iam.add_role_to_instance_profile(InstanceProfileName="profile", RoleName="Admin")
         change_set = (
@@ -91,6 +98,7 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "secretsmanager:BatchGetSecretValue", "Resource": "*"},
             {"Effect": "Allow", "Action": "iam:DeleteAccessKey", "Resource": "arn:aws:iam::*:user/${aws:username}"},
             {"Effect": "Allow", "Action": "logs:StartQuery", "Resource": "arn:aws:logs:*:*:log-group:own:*"},
+            {"Effect": "Allow", "Action": "athena:BatchGet*", "Resource": "arn:aws:athena:*:*:workgroup/primary"},
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
@@ -113,7 +121,7 @@ def attacker() -> Iterator[Attacker]:
         ]
         iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
-        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]), change_set["Id"])
+        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]), change_set["Id"], queries)
 
 
 def test_allowed_request_succeeds(attacker: Attacker) -> None:
@@ -419,6 +427,7 @@ def test_condition_for_items_applies_to_partition_key(
     assert expected == 200 or "is not authorized to perform" in text
 
 
+NAMED_QUERIES = JSON | {"X-Amz-Target": "AmazonAthena.BatchGetNamedQuery"}
 SECRETS = JSON | {"X-Amz-Target": "secretsmanager.BatchGetSecretValue"}
 START_QUERY = JSON | {"X-Amz-Target": "Logs_20140328.StartQuery"}
 LOGS_QUERY = {
@@ -449,3 +458,10 @@ def test_each_resource_needs_permission(
     status, text = attacker.send(service, headers, body, path, method)
     assert status in (400, 403), text
     assert "does not know the permissions" in text or "is not authorized to perform" in text
+
+
+def test_each_named_query_needs_permission(attacker: Attacker) -> None:
+    own, other = attacker.queries
+    for ids, expected in (([own], 200), ([other], 400), ([own, other], 400)):
+        status, text = attacker.send("athena", NAMED_QUERIES, json.dumps({"NamedQueryIds": ids}))
+        assert status == expected, text
