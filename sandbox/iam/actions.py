@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import cfnlint
 
-from ..ministack import s3
+from ..ministack import cloudformation, iam, s3
 from ..process import ACCOUNT
 from . import athena, ec2_resources, implied, policies
 from .operations import Operation
@@ -73,8 +74,8 @@ RESOURCES = {
     "budgets": ["budget/{BudgetName}", "{ResourceARN}"],
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
     "iam": [
-        "role/{RoleName}",
         "instance-profile/{InstanceProfileName}",
+        "role/{RoleName}",
         "group/{GroupName}",
         "user/{UserName}",
         "{PolicyArn}",
@@ -82,6 +83,7 @@ RESOURCES = {
     ],
     "sts": ["{RoleArn}"],
 }
+LOG_GROUPS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")  # of a query, which MiniStack adds up
 URL = re.compile("^https?://.*/")  # of a queue, before its name
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
@@ -159,10 +161,11 @@ def _action(operation: Operation) -> str:
 def _resources(operation: Operation, action: str) -> Iterable[str]:
     """Return the ARNs of the resources of an operation; none if its parameters name none."""
     service, name = action.split(":")
+    prefix = f"arn:aws:{service}:{operation.region}:{ACCOUNT}:"
     kinds = [] if service == "apigateway" else _reference()[service]["Actions"][name.lower()].get("Resources")
     match service:
         case "apigateway":
-            return [f"arn:aws:apigateway:{operation.region}::{operation.path}"]
+            return [f"arn:aws:apigateway:{operation.region}::{unquote(operation.path)}"]
         case _ if not kinds:
             return ["*"]
         case "s3":
@@ -175,6 +178,17 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
+        case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
+            return _stack_of_change_set(operation)
+        case "dynamodb" if "RequestItems" in operation.parameters:
+            tables = operation.parameters["RequestItems"]
+            return [f"{prefix}table/{table.rpartition('table/')[2]}" for table in tables]
+        case "iam" if operation.get("AccessKeyId"):
+            owner = iam.access_keys.get(operation.get("AccessKeyId"), {}).get("UserName", "*")
+            return [policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:user/{owner}")]
+        case "logs" if operation.name == "StartQuery":
+            groups = [group for parameter in LOG_GROUPS for group in operation.values(parameter)]
+            return [_arn(operation, prefix, "log-group:{name}", {"name": group}) for group in groups]
         case "events" if name == "PutEvents":
             return _event_buses(operation)
         case _:
@@ -195,11 +209,17 @@ def _event_buses(operation: Operation) -> set[str]:
     return {name if name.startswith("arn:") else f"{prefix}{name}" for name in names}
 
 
+def _stack_of_change_set(operation: Operation) -> list[str]:
+    """Return the ARN of the stack of a change set; an ARN identifies it whatever the stack's name is."""
+    change_set = cloudformation.change_sets.get(operation.get("ChangeSetName"))
+    return [change_set["StackId"]] if change_set else _named_resources(operation)
+
+
 def _named_resources(operation: Operation) -> list[str]:
     """Return the ARNs of the resources that the parameters name, each of a list."""
     service = operation.service
     if service == "athena" and not (operation.get("WorkGroup") or operation.get("CatalogName")):
-        return [athena.workgroup(operation)]
+        return athena.workgroups(operation)
     prefix = f"arn:aws:{service}:{'' if service in GLOBAL_SERVICES else operation.region}:{ACCOUNT}:"
     for template in RESOURCES.get(service, []):
         fields = {name: operation.values(name) for name in _fields(template)}

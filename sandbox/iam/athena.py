@@ -32,7 +32,7 @@ def permissions(operation: Operation) -> Iterator[Permission]:
         database, table = operation.get("DatabaseName"), operation.get("TableName")
         name = (database, table or "*") if "Table" in operation.name else (database or "*",)
         yield from _glue(METADATA[operation.name], name)
-    configuration = athena.workgroups.get(workgroup(operation).rsplit("/", 1)[-1], {}).get("Configuration", {})
+    configuration = athena.workgroups.get(workgroups(operation)[0].rsplit("/", 1)[-1], {}).get("Configuration", {})
     location = configuration.get("ResultConfiguration", {}).get("OutputLocation", "")
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     if not bucket:
@@ -47,12 +47,13 @@ def permissions(operation: Operation) -> Iterator[Permission]:
         yield from _query(operation)
 
 
-def workgroup(operation: Operation) -> str:
-    """Return the ARN of the workgroup of a query."""
-    named = operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), "")
-    query = athena.executions.get(operation.get("QueryExecutionId")) or athena.named_queries.get(named) or {}
-    name = operation.get("WorkGroup") or query.get("WorkGroup", "primary")
-    return f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}"
+def workgroups(operation: Operation) -> list[str]:
+    """Return the ARNs of the workgroups of all queries of an operation."""
+    names = [operation.get("WorkGroup")] if operation.get("WorkGroup") else []
+    for parameter, queries in (("NamedQueryId", athena.named_queries), ("QueryExecutionId", athena.executions)):
+        ids = operation.values(parameter) + operation.values(f"{parameter}s")
+        names += [queries.get(query, {}).get("WorkGroup", "primary") for query in ids]
+    return [f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}" for name in names or ["primary"]]
 
 
 def glue_resources(name: tuple[str, ...]) -> list[str]:

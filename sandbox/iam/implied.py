@@ -5,11 +5,11 @@ service; templates by URL; sources of copies; keys that do not exist in a bucket
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..ministack import s3
+from ..ministack import dynamodb, s3
 from ..ministack.requests import get_region, request_scope
 from ..process import ACCOUNT, REGION
 from . import ec2_resources, policies
@@ -31,7 +31,16 @@ KEYS: dict[tuple[str, str, str], str] = {}
 DECRYPT = "kms:Decrypt"
 WRITE = (DECRYPT, "kms:GenerateDataKey")
 QUEUE_KEY_USES = {"sqs:SendMessage": WRITE, "sqs:ReceiveMessage": (DECRYPT,)}
+INSTANCE_PROFILE_USES = (
+    "ec2:RunInstances",
+    "ec2:AssociateIamInstanceProfile",
+    "ec2:ReplaceIamInstanceProfileAssociation",
+)
+ITEM_OPERATIONS = ("DeleteItem", "GetItem", "PutItem", "UpdateItem")
 S3_READS = ("GetObject", "GetObjectVersion")
+ROLE = re.compile(
+    "(?i).*role(arn)?|DeliverLogsPermissionArn|credentials"
+)  # parameters with a role that the caller passes
 # Services that receive a role are named after the service that is called, except these.
 PASSED_TO = {"ec2": "vpc-flow-logs"}
 
@@ -41,7 +50,10 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
     if action != "sts:AssumeRole":
         yield from _pass_role(operation)
     match operation.service:
-        case "ec2" if action == "ec2:RunInstances":
+        case "lambda":
+            for code_bucket, key in zip(operation.values("S3Bucket"), operation.values("S3Key"), strict=True):
+                yield from read(code_bucket, key, f"code of {operation.name}")
+        case "ec2" if action in INSTANCE_PROFILE_USES:
             yield from ec2_resources.implied(operation)
         case "autoscaling" if any(name.startswith("LaunchTemplate.") for name in operation.parameters):
             # Auto Scaling user guide, "Control Amazon EC2 launch template usage in Auto Scaling groups"
@@ -55,6 +67,11 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
             yield from queue_key(resource, QUEUE_KEY_USES[action])
         case "secretsmanager" if action == "secretsmanager:GetSecretValue":
             yield from _use("AWS::SecretsManager::Secret", resource, operation.region, [DECRYPT], "secretsmanager")
+        case "secretsmanager" if operation.name == "BatchGetSecretValue":
+            for secret in operation.values("SecretIdList") or ["*"]:
+                arn = f"arn:aws:secretsmanager:{operation.region}:{ACCOUNT}:secret:{secret}"
+                arn = secret if secret.startswith("arn:") else policies.existing_arn(arn)
+                yield Permission("secretsmanager:GetSecretValue", arn, {}, operation.name)
         case "cloudformation":
             yield from _template(operation)
         case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):
@@ -68,18 +85,34 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
 
 
 def _pass_role(operation: Operation) -> Iterator[Permission]:
-    """Yield a permission for each role among the parameters."""
+    """Yield a permission for each role among the parameters, at any depth."""
+    if operation.name == "AddRoleToInstanceProfile":
+        role = policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:role/{operation.get('RoleName')}")
+        yield Permission("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}, operation.name)
     service = f"{PASSED_TO.get(operation.service, operation.service)}.amazonaws.com"
-    for name, value in operation.parameters.items():
-        if re.fullmatch("(?i).*role(arn)?", name) and str(value).startswith("arn:") and operation.service != "iam":
+    for name, value in _texts(operation.parameters):
+        if ROLE.fullmatch(name) and value.startswith("arn:") and operation.service != "iam":
             yield Permission("iam:PassRole", value, {"iam:PassedToService": service}, f"{name} of {operation.name}")
+
+
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the name and text of each parameter and member of a structure."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, name)
 
 
 def _s3(operation: Operation, action: str) -> Iterator[Permission]:
     bucket, key, name = operation.get("Bucket"), operation.get("Key"), action.removeprefix("s3:")
     if operation.name in ("CopyObject", "UploadPartCopy"):
-        source, _, source_key = unquote(operation.get("CopySource")).lstrip("/").partition("/")
-        yield from read(source, source_key.partition("?")[0], "CopySource")
+        path, _, version = operation.get("CopySource").partition("?")
+        source, _, source_key = unquote(path).lstrip("/").partition("/")
+        yield from read(source, source_key, "CopySource", "GetObjectVersion" if version else "GetObject")
     if operation.name in ("PutObject", "CreateMultipartUpload", "CopyObject"):
         for parameter, extra in (("Tagging", "PutObjectTagging"), ("ACL", "PutObjectAcl")):
             if operation.get(parameter):
@@ -95,9 +128,9 @@ def _s3(operation: Operation, action: str) -> Iterator[Permission]:
             yield from object_key(bucket, key, DECRYPT)
 
 
-def read(bucket: str, key: str, cause: str) -> Iterator[Permission]:
+def read(bucket: str, key: str, cause: str, action: str = "GetObject") -> Iterator[Permission]:
     """Yield the permissions to read an object."""
-    yield Permission("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", {}, cause)
+    yield Permission(f"s3:{action}", f"arn:aws:s3:::{bucket}/{key}", {}, cause)
     yield from object_key(bucket, key, DECRYPT)
 
 
@@ -155,7 +188,14 @@ def write(bucket: str, key: str, cause: str) -> Iterator[Permission]:
 
 
 def dynamodb_context(operation: Operation) -> dict[str, str | list[str]]:
-    """Return the keys of the items, as policies for fine-grained access control can require them."""
-    key: dict[str, Any] = operation.parameters.get("Key") or {}
-    leading = [str(value) for attribute in list(key.values())[:1] for value in attribute.values()]
-    return {"dynamodb:LeadingKeys": leading} if leading else {}
+    """Return the partition key of the item, as policies for fine-grained access control can require it.
+
+    Operations on several items have an empty key, which these policies do not allow.
+    """
+    if operation.name not in ITEM_OPERATIONS:
+        return {"dynamodb:LeadingKeys": [""]} if re.search("Item|^Query", operation.name) else {}
+    with request_scope(ACCOUNT, operation.region):
+        table = dynamodb.tables.get(operation.get("TableName").rpartition("table/")[2], {})
+    key = operation.parameters.get("Key") or operation.parameters.get("Item") or {}
+    value = key.get(table.get("pk_name"), {})
+    return {"dynamodb:LeadingKeys": [str(text) for text in value.values()] or [""]}

@@ -2,26 +2,28 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote
 
-import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, StructureShape
 
 from ..ministack.requests import service_patterns
+from .parameters import SESSION, are_known, without_maps
 
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 CONTROL_PREFIX = "/_"  # of paths with which MiniStack is controlled, such as /_ministack/reset
 NOT_S3 = ("/iceberg", "/v2/", "/v20180820/")  # paths with which MiniStack selects other services than S3
+SIGNATURE_PARAMETERS = {  # of presigned URLs; MiniStack reads other `x-amz-` parameters as headers
+    f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature")
+} | {"x-amz-security-token", "x-amz-content-sha256"}
 SIGNING_NAMES = {"dynamodbstreams": ("dynamodb",)}  # that differ from MiniStack's
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
 FORM_SERVICES = QUERY_SERVICES - {"cloudwatch"}  # without the JSON protocol
-SESSION = botocore.session.Session()
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Operation:
     def values(self, name: str) -> list[str]:
         """Return the text of a parameter, or else all its values in lists and structures."""
         own = self.get(name)
-        return [own] if own else list(dict.fromkeys(_values(self.parameters, name)))
+        return (
+            [own] if own else list(dict.fromkeys(_values(without_maps(self.service, self.name, self.parameters), name)))
+        )
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -94,13 +98,19 @@ def parse(
         # MiniStack selects the service by the target, and some services then read a form.
         if signing_name not in _services_of(target) or service in FORM_SERVICES:
             return unknown
-        return Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
+        name, parameters = target.rpartition(".")[2], _json(body)
+        return (
+            Operation(service, name, region, parameters, is_json=True)
+            if are_known(service, name, parameters)
+            else unknown
+        )
     if service in QUERY_SERVICES:
         pairs = parse_qsl(f"{query}&{body.decode(errors='replace')}", keep_blank_values=True)
         form = dict(pairs)
         if len(form) < len(pairs):  # MiniStack would use the first of two values, or that of the body
             return unknown
-        return Operation(service, form.pop("Action", ""), region, form)
+        name = form.pop("Action", "")
+        return Operation(service, name, region, form) if are_known(service, name, form, form=True) else unknown
     return _rest(service, region, method, path, query, headers, body)
 
 
@@ -129,7 +139,8 @@ def _json(body: bytes) -> dict[str, Any]:
 def _rest(
     service: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> Operation:
-    values = parse_qs(query, keep_blank_values=True)
+    texts = parse_qs(query, keep_blank_values=True).items()
+    values = {name: text for name, text in texts if name.lower() not in SIGNATURE_PARAMETERS and name != "x-id"}
     matches = [
         (route, match)
         for route in _routes(service).get(method, [])
@@ -138,13 +149,16 @@ def _rest(
         and all(name in values or name in headers for name in route.required)
     ]
     unknown = Operation(service, "", region, method=method, path=path)
-    if not matches:
+    is_encoded_twice = service != "s3" and "%25" in path  # MiniStack decodes some paths twice
+    if not matches or is_encoded_twice:
         return unknown
     route, match = max(matches, key=lambda found: found[0].rank)
     if any(not other.required <= route.required for other, _ in matches):  # MiniStack has another order
         return unknown
     shape = route.model.input_shape
     parameters = _body_parameters(shape, body) if shape and service != "s3" else {}
+    if not are_known(service, route.name, parameters) or not _are_in_query(values, route):
+        return unknown
     parameters |= {name: unquote(value) for name, value in match.groupdict().items()}
     if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
         return unknown  # MiniStack reads it as a slash
@@ -157,6 +171,14 @@ def _rest(
             parameters[member] = headers[name.lower()]
     text = "" if service == "s3" and method == "PUT" and not query else body.decode(errors="replace")
     return Operation(service, route.name, region, parameters, method, path, body=text)
+
+
+def _are_in_query(names: Iterable[str], route: _Route) -> bool:
+    """Return whether an operation has these query parameters. MiniStack selects some operations by others."""
+    members = route.model.input_shape.members.items() if route.model.input_shape else []
+    in_query = [(name, shape) for name, shape in members if shape.serialization.get("location") == "querystring"]
+    known = {*route.query, *(shape.serialization.get("name", name) for name, shape in in_query)}
+    return known.issuperset(names) or any(shape.type_name == "map" for _, shape in in_query)
 
 
 def _body_parameters(shape: StructureShape, body: bytes) -> dict[str, Any]:
@@ -175,6 +197,8 @@ def _routes(service: str) -> dict[str, list[_Route]]:
     try:
         model = SESSION.get_service_model(service)
     except UnknownServiceError:
+        return routes
+    if not model.metadata["protocol"].startswith("rest"):  # all operations have the same URL
         return routes
     for name in model.operation_names:
         operation = model.operation_model(name)

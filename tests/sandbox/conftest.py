@@ -14,6 +14,7 @@ from sandbox import Sandbox
 from walkthroughs.walkthrough import Target
 
 from ..conftest import ROOT, need
+from .attacker import attacker as attacker
 
 if TYPE_CHECKING:
     from .deployment import Deployment

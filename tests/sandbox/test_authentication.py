@@ -28,7 +28,7 @@ from walkthroughs.walkthrough import Target
 
 pytestmark = pytest.mark.enable_socket
 GUESS = "guess"
-CREATE_QUEUE = urlencode({"Action": "CreateQueue", "QueueName": "attack", "Version": "2012-11-05"})
+CREATE_TOPIC = urlencode({"Action": "CreateTopic", "Name": "attack", "Version": "2010-03-31"})
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -52,31 +52,30 @@ def client(sandbox: Sandbox, service: str, **changes: str) -> Any:
 
 
 def signed_headers(sandbox: Sandbox, body: str, **headers: str) -> dict[str, str]:
-    """Return the headers of a signed CreateQueue call, with `headers` added after signing."""
+    """Return the headers of a signed CreateTopic call, with `headers` added after signing."""
     request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers=FORM)
     environment = sandbox.environment
     credentials = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
-    SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
+    SigV4Auth(credentials, "sns", "us-east-1").add_auth(request)
     return dict(request.headers.items()) | headers
 
 
 def send(
-    sandbox: Sandbox, headers: dict[str, str], body: str = CREATE_QUEUE, path: str = "/", method: str = "POST"
+    sandbox: Sandbox, headers: dict[str, str], body: str = CREATE_TOPIC, path: str = "/", method: str = "POST"
 ) -> int:
     response = urllib3.PoolManager().request(method, sandbox.url + path, headers=headers, body=body, retries=False)
     assert "access-control-allow-origin" not in response.headers
     return response.status
 
 
-def queues(sandbox: Sandbox) -> list[str]:
-    urls: list[str] = client(sandbox, "sqs").list_queues().get("QueueUrls", [])
-    return urls
+def topics(sandbox: Sandbox) -> list[str]:
+    return [topic["TopicArn"] for topic in client(sandbox, "sns").list_topics()["Topics"]]
 
 
 def test_signed_request_succeeds_without_cors_headers(sandbox: Sandbox) -> None:
-    body = CREATE_QUEUE.replace("attack", "mine")
+    body = CREATE_TOPIC.replace("attack", "mine")
     assert send(sandbox, signed_headers(sandbox, body), body) == 200
-    assert [url.rsplit("/", 1)[-1] for url in queues(sandbox)] == ["mine"]
+    assert [arn.rsplit(":", 1)[-1] for arn in topics(sandbox)] == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_signed_request_succeeds_without_cors_headers(sandbox: Sandbox) -> None:
     ],
 )
 def test_signed_request_of_web_page_is_rejected(sandbox: Sandbox, headers: dict[str, str]) -> None:
-    assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE, **headers)) == 403
+    assert send(sandbox, signed_headers(sandbox, CREATE_TOPIC, **headers)) == 403
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_unsigned_request_is_rejected(sandbox: Sandbox, method: str, path: str) 
 
 
 def test_changed_body_is_rejected(sandbox: Sandbox) -> None:
-    assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE), CREATE_QUEUE.replace("attack", "attack2")) == 403
+    assert send(sandbox, signed_headers(sandbox, CREATE_TOPIC), CREATE_TOPIC.replace("attack", "attack2")) == 403
 
 
 def test_changed_body_with_signed_hash_is_rejected(sandbox: Sandbox) -> None:

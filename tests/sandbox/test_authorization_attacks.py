@@ -2,78 +2,17 @@
 
 import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 import urllib3
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
-from sandbox import Sandbox
 from sandbox.process import ACCOUNT
-from sandbox.target import session
+
+from .attacker import ADMIN, ALLOWED, ASSUME, FORM, JSON, Attacker
 
 pytestmark = pytest.mark.enable_socket
-ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-JSON = {"Content-Type": "application/x-amz-json-1.1"}
-ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
-ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
-
-
-@dataclass(frozen=True)
-class Attacker:
-    """A user with few permissions, and none to pass a role."""
-
-    url: str
-    credentials: Credentials
-
-    def send(
-        self, service: str, headers: dict[str, str], body: str | bytes = "", path: str = "/", method: str = "POST"
-    ) -> tuple[int, str]:
-        """Send a request that is signed for `service`; return the status and the body of the response."""
-        body = body.encode() if isinstance(body, str) else body
-        request = AWSRequest(method, f"{self.url}{path}", data=body, headers=headers)
-        signer = S3SigV4Auth if service == "s3" else SigV4Auth
-        signer(self.credentials, service, "us-east-1").add_auth(request)
-        signed = dict(request.headers.items())
-        response = urllib3.PoolManager().request(method, f"{self.url}{path}", body=body, headers=signed, retries=False)
-        return response.status, response.data.decode()
-
-
-@pytest.fixture(scope="module")
-def attacker() -> Iterator[Attacker]:
-    with Sandbox() as sandbox:
-        iam = session(sandbox).client("iam")
-        statement = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
-        iam.create_role(RoleName="Admin", AssumeRolePolicyDocument=json.dumps({"Statement": [statement]}))
-        session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
-        iam.create_user(UserName="low")
-        s3 = session(sandbox).client("s3")
-        s3.create_bucket(Bucket="bucket")
-        for name in ("key", "a, b", "k\u00e9"):
-            s3.put_object(Bucket="bucket", Key=name, Body=b"value")
-        allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
-        alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:own"
-        statements = [
-            allowed,
-            {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
-            {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
-            {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
-            {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
-            {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
-            {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
-            {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
-            {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
-            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},
-            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/a,b"},
-            {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/k\u00c3\u00a9"},
-        ]
-        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
-        key = iam.create_access_key(UserName="low")["AccessKey"]
-        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
 
 def test_allowed_request_succeeds(attacker: Attacker) -> None:
