@@ -53,8 +53,8 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
     if not name or resource.get("Action") not in ("Add", "Modify", "Dynamic"):
         return ""
     before, after = _texts(resource["Before"], name), _texts(resource["After"], name)
-    if name in unpredictable(resource):
-        after = [KNOWN_AFTER_APPLY]
+    if after is not None and name in unpredictable(resource):
+        after = [*after, KNOWN_AFTER_APPLY]
     if after is None:
         hidden = resource.get("Action") == "Add" or any(
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []

@@ -87,6 +87,17 @@ def test_target_known_later_is_that_of_its_cause() -> None:
         assert expected in found if expected else not found
 
 
+@pytest.mark.parametrize("target", ["victim", f"{MARKER}rders", "{{resolve:ssm:queue}}", "****"])
+def test_reference_to_new_queue_does_not_hide_other_targets(target: str) -> None:
+    inside = Lookups(physical_ids=lambda: frozenset({("AWS::SQS::Queue", "ours")}))
+    new = change("Add", "New", "AWS::SQS::Queue")
+    for targets, is_safe in ((["ours", MARKER], True), (["ours", target, MARKER], False)):
+        policy = update("AWS::SQS::QueuePolicy", {"Queues": ["ours"]}, {"Queues": targets}, "Policy")
+        source = detail("Never", "Dynamic", name="Queues", source="ResourceReference", entity="New")
+        policy["ResourceChange"]["Details"].append(source)
+        assert (not reasons(new, policy, lookups=inside)) is is_safe
+
+
 def test_rotation_of_secret_known_by_its_attachment_is_safe() -> None:
     """CDK's rotation refers to the attachment, whose reference is the secret's ARN, and whose target is inspected."""
     after = json.dumps({"Properties": {"SecretId": MARKER}})
