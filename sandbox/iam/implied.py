@@ -38,9 +38,8 @@ INSTANCE_PROFILE_USES = (
 )
 ITEM_OPERATIONS = ("DeleteItem", "GetItem", "PutItem", "UpdateItem")
 S3_READS = ("GetObject", "GetObjectVersion")
-ROLE = re.compile(
-    "(?i).*role(arn)?|DeliverLogsPermissionArn|credentials"
-)  # parameters with a role that the caller passes
+# Parameters with a role that the caller passes.
+ROLE = re.compile("(?i).*role(arn)?|DeliverLogsPermissionArn|credentials")
 # Services that receive a role are named after the service that is called, except these.
 PASSED_TO = {"ec2": "vpc-flow-logs"}
 

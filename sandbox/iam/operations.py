@@ -50,9 +50,8 @@ class Operation:
     def values(self, name: str) -> list[str]:
         """Return the text of a parameter, or else all its values in lists and structures."""
         own = self.get(name)
-        return (
-            [own] if own else list(dict.fromkeys(_values(without_maps(self.service, self.name, self.parameters), name)))
-        )
+        parameters = without_maps(self.service, self.name, self.parameters)
+        return [own] if own else list(dict.fromkeys(_values(parameters, name)))
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -99,11 +98,8 @@ def parse(
         if signing_name not in _services_of(target) or service in FORM_SERVICES:
             return unknown
         name, parameters = target.rpartition(".")[2], _json(body)
-        return (
-            Operation(service, name, region, parameters, is_json=True)
-            if are_known(service, name, parameters)
-            else unknown
-        )
+        is_known = are_known(service, name, parameters)
+        return Operation(service, name, region, parameters, is_json=True) if is_known else unknown
     if service in QUERY_SERVICES:
         pairs = parse_qsl(f"{query}&{body.decode(errors='replace')}", keep_blank_values=True)
         form = dict(pairs)

@@ -23,13 +23,13 @@ def are_known(service: str, name: str, parameters: Mapping[str, Any], *, form: b
     if operation is None:
         return False
     shape = operation.input_shape
-    if shape is None or not form:
-        return not parameters if shape is None else _is_known(parameters, shape)
+    names = [key for key in parameters if not (form and key in FORM_ONLY)]
+    if shape is None:
+        return not names
+    if not form:
+        return _is_known(parameters, shape)
     has_ec2_names = operation.service_model.metadata["protocol"] == "ec2"
-    return all(
-        key in FORM_ONLY or _is_known_name(key.split("."), shape, has_ec2_names, is_empty=not value)
-        for key, value in parameters.items()
-    )
+    return all(_is_known_name(key.split("."), shape, has_ec2_names, is_empty=not parameters[key]) for key in names)
 
 
 def without_maps(service: str, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
