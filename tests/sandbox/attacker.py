@@ -12,7 +12,6 @@ from botocore.credentials import Credentials
 
 from sandbox import Sandbox
 from sandbox.process import ACCOUNT
-from sandbox.target import session
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Own"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
@@ -47,6 +46,8 @@ class Attacker:
 
 @pytest.fixture(scope="module")
 def attacker() -> Iterator[Attacker]:
+    from sandbox.target import session  # needs packages that `pip install -r requirements.txt` does not install
+
     with Sandbox() as sandbox:
         iam = session(sandbox).client("iam")
         statement = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
