@@ -13,6 +13,8 @@ from botocore.credentials import Credentials
 from sandbox import Sandbox
 from sandbox.process import ACCOUNT
 
+from ..conftest import need
+
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Own"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -46,7 +48,8 @@ class Attacker:
 
 @pytest.fixture(scope="module")
 def attacker() -> Iterator[Attacker]:
-    from sandbox.target import session  # needs packages that `pip install -r requirements.txt` does not install
+    need("ministack")
+    from sandbox.target import session
 
     with Sandbox() as sandbox:
         iam = session(sandbox).client("iam")
