@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
-from .contexts import MASK, TRUNCATED, is_too_deep
+from .contexts import MASK, TRUNCATED, UNKNOWN, is_too_deep
 from .drift import SYNC
 from .dynamic_references import with_unknown_values
 from .identity_sources import unpredictable
@@ -18,11 +18,6 @@ from .nesting import MAX_VALUE_LEVELS
 HIDDEN = object()
 # Deleted with a snapshot by default, except an instance of a cluster.
 CLUSTER, INSTANCE, CLUSTER_ID = "AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "DBClusterIdentifier"
-RESTORED_FROM = (
-    "DBClusterSnapshotIdentifier", "DBSnapshotIdentifier", "SnapshotIdentifier", "SourceDBClusterIdentifier",
-    "SourceDBInstanceAutomatedBackupsArn", "SourceDBInstanceIdentifier", "SourceDbClusterResourceId",
-    "SourceDbiResourceId", "BackupId",
-)  # fmt: skip
 
 
 def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
@@ -50,7 +45,7 @@ def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> 
     before, after = resource["Before"], resource["After"]
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     unknown, is_drifted = unpredictable(resource), resource.get("ResourceDriftStatus") == "MODIFIED"
-    for row in (row for row in rows if _has(before, row.requires)):
+    for row in rows:
         if "UpdatePolicy" in unknown or not _allows(after, row.unless):
             default = _default(row, resource)
             name = row.path.split(".")[0]
@@ -65,16 +60,11 @@ def _is_known_later(value: object) -> bool:
     return value is not HIDDEN and KNOWN_AFTER_APPLY in json.dumps(value)
 
 
-def _has(before: object, name: str) -> bool:
-    return not name or bool(_value(before, ["Properties", name], ""))
-
-
 def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
     shown = (resource["Before"] or {}).get("Properties")
-    properties, kind = shown if isinstance(shown, dict) else {}, resource.get("ResourceType")
-    if row.path == "DeletionPolicy" and (kind == CLUSTER or (kind == INSTANCE and CLUSTER_ID not in properties)):
-        return "Snapshot"
-    return None if row.inherited and any(map(properties.get, RESTORED_FROM)) else row.default
+    is_member = resource.get("ResourceType") == INSTANCE and isinstance(shown, dict) and CLUSTER_ID in shown
+    is_snapshot = resource.get("ResourceType") in (CLUSTER, INSTANCE) and not is_member
+    return "Snapshot" if row.path == "DeletionPolicy" and is_snapshot else row.default
 
 
 def _allows(after: object, update_policy: str) -> bool:
@@ -108,6 +98,7 @@ def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) 
 
 def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> str:
     hidden = HIDDEN in (before, after) or any(mark in json.dumps([before, after]) for mark in (MASK, TRUNCATED))
+    hidden = hidden or UNKNOWN in json.dumps(after)  # written in the template
     if before == after and not (listed and hidden):
         return ""
     try:

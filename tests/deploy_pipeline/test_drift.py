@@ -206,7 +206,7 @@ def test_command_line_requires_drift_aware_change_set(
             {"Properties": {"DeleteAutomatedBackups": "true"}},
             "DeleteAutomatedBackups is turned on",
         ),
-        ("AWS::Rbin::Rule", {"Properties": {"LockConfiguration": {"UnlockDelay": {}}}}, {}, "is removed"),
+        ("AWS::Rbin::Rule", {"Properties": {"LockConfiguration": {"UnlockDelay": {}}}}, {}, "is changed or removed"),
         ("AWS::SQS::Queue", {"DeletionPolicy": "Retain"}, {"DeletionPolicy": "Retain"}, ""),
     ],
 )

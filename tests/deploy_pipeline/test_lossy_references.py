@@ -95,6 +95,13 @@ def test_marker_that_template_contains_is_no_unknown_value(policy: Any, source: 
     assert "PolicyDocument" in reasons(changed)
 
 
+def test_unknown_value_is_not_the_text_that_replaces_it() -> None:
+    """A template can contain that text too."""
+    before, after = bucket_policy(*deny(MARKER)), bucket_policy(*deny("{{changeSet:UNKNOWN}}"))
+    changed = update("AWS::S3::BucketPolicy", before, after)
+    assert "PolicyDocument changes, but its values are not visible" in reasons(changed)
+
+
 @pytest.mark.parametrize("source", [reference("PolicyDocument", "Bucket.Arn"),
                                     detail("Never", name="PolicyDocument", source="ResourceAttribute")])  # fmt: skip
 def test_unknown_value_in_changed_denial_is_unsafe(source: dict[str, Any]) -> None:

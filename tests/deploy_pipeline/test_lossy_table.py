@@ -9,7 +9,6 @@ from typing import Any
 import cfnlint
 import pytest
 
-from lambdas.deploy_pipeline.losses import RESTORED_FROM
 from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange, markdown_table
 from lambdas.deploy_pipeline.lossy_conditions import UNLIMITED
 from lambdas.deploy_pipeline.policy_targets import POLICY_TARGETS
@@ -53,19 +52,6 @@ def test_default_of_row_is_value_of_its_property(row: LossyChange) -> None:
     if definition["type"] == "string" and not values:  # the schema of DLM does not list them
         values = ["ENABLED", "DISABLED"]
     assert row.default in values or isinstance(row.default, int)
-
-
-ORIGIN = re.compile("^(DB(Cluster)?Snapshot|Snapshot|Source|Replication).*(Id|Identifier|Arn)$|^BackupId$")
-NO_ORIGIN = {
-    ("AWS::RDS::DBCluster", "ReplicationSourceIdentifier"),  # a replica, which does not take its source's retention
-    ("AWS::Redshift::Cluster", "SnapshotClusterIdentifier"),  # qualifies SnapshotIdentifier
-}
-
-
-def test_origins_of_restored_resources_are_known() -> None:
-    kinds = {row.type for row in LOSSY_CHANGES if row.inherited}
-    origins = {(kind, name) for kind in kinds for name in schema(kind)["properties"] if ORIGIN.search(name)}
-    assert {name for _, name in origins - NO_ORIGIN} == set(RESTORED_FROM)
 
 
 def test_policy_target_is_existing_property() -> None:
