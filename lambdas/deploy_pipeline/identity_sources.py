@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from .api_types import Change, ResourceChange, ResourceChangeDetail
+from .api_types import ResourceChange, ResourceChangeDetail, ResourceChangeWithValues
+from .dynamic_references import unresolved
 from .identifying_attributes import is_identifying
 
 REFERENCES = ("ResourceAttribute", "ResourceReference")
@@ -12,24 +13,25 @@ REFERENCES = ("ResourceAttribute", "ResourceReference")
 
 @dataclass(frozen=True)
 class Source:
-    """A resource to which others refer: its type, and the properties that change; None if they are unknown."""
+    """A resource to which others refer: its type, and the properties that may change; None if they are unknown."""
 
     type: str
     changed: frozenset[str] | None
 
     @classmethod
-    def of(cls, resource: ResourceChange) -> Self:
+    def of(cls, resource: ResourceChangeWithValues) -> Self:
         targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+        shown = [detail.get("Target") or {} for detail in resource.get("DetailsWithValues") or []]
+        drifted = {str(target.get("Name")) for target in shown if "Drift" in target}
         names = [target.get("Name") for target in targets if target.get("Attribute") == "Properties"]
-        known = frozenset(name for name in names if name)
+        known = frozenset(name for name in names if name) | drifted | {path[0] for path in unresolved(resource)}
         return cls(str(resource.get("ResourceType")), known if targets and all(names) else None)
 
 
 Sources = Mapping[str, Source]
 
 
-def sources(changes: Iterable[Change]) -> dict[str, Source]:
-    resources = [change.get("ResourceChange") or {} for change in changes]
+def sources(resources: Iterable[ResourceChangeWithValues]) -> dict[str, Source]:
     return {str(resource.get("LogicalResourceId")): Source.of(resource) for resource in resources}
 
 

@@ -16,7 +16,7 @@ from typing import Self, TypedDict
 from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
 from .contexts import digest, with_values
 from .drift import SYNC, drift
-from .dynamic_references import in_create_only, unversioned
+from .dynamic_references import UNRESOLVED, in_create_only, unresolved
 from .identity_sources import Sources, identity_source, sources
 from .losses import losses
 from .policy_targets import outside_target, remaining_types
@@ -184,9 +184,13 @@ def findings(
 ) -> Iterator[Finding]:
     """Return a finding for each of all changes to one stack."""
     changes = list(changes)
-    value_sources, types = sources(changes), remaining_types(changes)
+    resources = [with_values(change.get("ResourceChange") or {}) for change in changes]
+    value_sources, types = sources(resources), remaining_types(changes)
     lookups = lookups or Lookups()
-    inspected = [_Inspected.of(change, lookups, value_sources) for change in changes]
+    inspected = [
+        _Inspected.of(change.get("Type", "Resource"), resource, lookups, value_sources)
+        for change, resource in zip(changes, resources, strict=True)
+    ]
     retained = _retained_ids(inspected)
     new = new_revisions(item.resource for item in inspected)
     for item in inspected:
@@ -221,8 +225,7 @@ def _effect(item: "_Inspected", retained: set[str], *, is_safe: bool) -> str:
 
 
 def _changed_properties(resource: ResourceChangeWithValues) -> str:
-    targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
-    names = {str(target.get("Name") or target.get("Attribute") or "?") for target in targets}
+    names = set(map(_name, resource.get("Details") or []))
     return ", ".join(f"{name}{shown_change(resource, name)}" for name in sorted(names))
 
 
@@ -234,7 +237,7 @@ class _Inspected:
     origins: the same; None if the detail does not replace the resource.
     required: logical ids of resources; if none of them is replaced, this one is not replaced either. None if it
         may be replaced in any case.
-    unversioned: create-only properties with dynamic references whose values may have changed.
+    unresolved: create-only properties with references whose values may have changed although the text has not.
     """
 
     type: str | None
@@ -242,19 +245,19 @@ class _Inspected:
     identities: list[str]
     origins: list[str | None]
     required: frozenset[str] | None
-    unversioned: list[str]
+    unresolved: list[str]
 
     @classmethod
-    def of(cls, change: Change, lookups: Lookups, value_sources: Sources) -> Self:
-        resource = with_values(change.get("ResourceChange") or {})
-        names = _unversioned_references(resource, lookups)
+    def of(cls, kind: str, resource: ResourceChangeWithValues, lookups: Lookups, value_sources: Sources) -> Self:
         details = resource.get("Details") or []
         identities = [identity_source(detail, value_sources) for detail in details]
+        others = [detail for detail, identity in zip(details, identities, strict=True) if not identity]
+        names = _unresolved_create_only({**resource, "Details": others}, lookups)
         origins = [
             None if _never_replaces(detail) else identity for detail, identity in zip(details, identities, strict=True)
         ]
         required = None if names else _required(resource, origins)
-        return cls(change.get("Type", "Resource"), resource, identities, origins, required, names)
+        return cls(kind, resource, identities, origins, required, names)
 
     @property
     def logical_id(self) -> str:
@@ -278,8 +281,8 @@ def _reasons(
         return
     if not superseded:
         yield _removed_or_replaced(item, policy, retained)
-    if item.unversioned and not policy.conditional and not superseded:
-        yield f"it may be replaced because of {', '.join(item.unversioned)}: dynamic references without a version"
+    if item.unresolved and not policy.conditional and not superseded:
+        yield f"it may be replaced because of {', '.join(item.unresolved)}: {UNRESOLVED}"
     yield from in_place
     if policy.drift == "reject":
         yield from drift(item.resource)
@@ -329,12 +332,11 @@ def _required(resource: ResourceChangeWithValues, origins: list[str | None]) -> 
     return None if "" in required else required
 
 
-def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups) -> list[str]:
-    """Return create-only properties whose value may have changed although their text has not."""
+def _unresolved_create_only(resource: ResourceChangeWithValues, lookups: Lookups) -> list[str]:
     kind = str(resource.get("ResourceType"))
     if resource.get("Action") not in UPDATES or kind.startswith(CUSTOM):
         return []
-    paths = list(unversioned((resource["After"] or {}).get("Properties")))
+    paths = list(unresolved(resource))
     return in_create_only(paths, lookups.create_only(kind)) if paths else []
 
 
@@ -377,6 +379,11 @@ def _always_replaces(detail: ResourceChangeDetail) -> bool:
     return target.get("RequiresRecreation") == "Always" and detail.get("Evaluation") == "Static"
 
 
+def _name(detail: ResourceChangeDetail) -> str:
+    target = detail.get("Target") or {}
+    return target.get("Name") or target.get("Attribute") or "?"
+
+
 def _never_replaces(detail: ResourceChangeDetail) -> bool:
     target = detail.get("Target") or {}
     recreation = target.get("RequiresRecreation")
@@ -386,7 +393,6 @@ def _never_replaces(detail: ResourceChangeDetail) -> bool:
 def _causes(item: _Inspected, retained: set[str]) -> str:
     """Name the properties that cause the replacement."""
     details = zip(item.resource.get("Details") or [], item.origins, strict=True)
-    targets = [d.get("Target") or {} for d, origin in details if origin is not None and origin not in retained]
-    names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
+    names = sorted({_name(detail) for detail, origin in details if origin is not None and origin not in retained})
     shown = [f"{name}{shown_change(item.resource, name)}" for name in names]
     return f" because of {', '.join(shown)}" if shown else ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .contexts import MASK, TRUNCATED, UNKNOWN, is_too_deep
 from .drift import SYNC
-from .dynamic_references import with_unknown_values
+from .dynamic_references import UNRESOLVED, with_unknown_values
 from .identity_sources import unpredictable
 from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
 from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
@@ -50,14 +50,8 @@ def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> 
             default = _default(row, resource)
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
-            listed = is_drifted or name in changed
-            is_unchanged = not listed and _is_known_later(new)
-            old = new if is_unchanged else _value(before, row.steps, default)
+            old, listed = _value(before, row.steps, default), is_drifted or name in changed
             yield from _evaluate(row, old, new, listed=listed)
-
-
-def _is_known_later(value: object) -> bool:
-    return value is not HIDDEN and KNOWN_AFTER_APPLY in json.dumps(value)
 
 
 def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
@@ -90,8 +84,8 @@ def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) 
     """Return the reason, if the change is unsafe. `listed`: a detail lists the property, or the resource drifted."""
     if reason := _lost(row, before, after, listed=listed):
         yield reason
-    elif (unknown := with_unknown_values(after)) != after and _lost(row, before, unknown, listed=listed):
-        yield f"{row.path} has a dynamic reference without a version, so its new value is not visible"
+    elif (unknown := with_unknown_values(after, listed=listed)) != after and _lost(row, before, unknown, listed=listed):
+        yield f"{row.path} has {UNRESOLVED}, so its new value is not visible"
     elif isinstance(after, str) and after.startswith(MASK):  # it can be a dynamic reference
         yield f"{row.path} is masked, so its new value is not visible"
 

@@ -17,7 +17,11 @@ UNLIMITED = math.inf
 DEFAULT_VERSION = "2008-10-17"  # of a policy
 ON = ("true", "enabled", "active")
 OFF = ("false", "disabled", "inactive", "suspended")
-PROTECTION, RECOVERY = "DeletionProtectionEnabled", "PointInTimeRecoverySpecification"  # of a replica
+# Of a replica of a table; all other fields protect its data, or who can read it.
+REPLICA_SETTINGS = (
+    "ContributorInsightsSpecification", "GlobalSecondaryIndexes", "ReadOnDemandThroughputSettings",
+    "ReadProvisionedThroughputSettings", "TableClass", "Tags",
+)  # fmt: skip
 
 
 class HiddenValueError(ValueError):
@@ -89,29 +93,16 @@ def _can_expire(rule: Mapping[str, object]) -> bool:
 
 
 def _loses_replicas(before: object, after: object) -> bool:
-    """Return whether a replica of a table is removed, or loses a protection.
-
-    Protection against disassociation is not one: a disassociated replica remains with its data.
-    """
-    remaining, previous = (_by_name(replicas, "Region") for replicas in (after, before))
+    """Return whether a replica of a table is removed or, except for its `REPLICA_SETTINGS`, changed."""
+    previous, remaining = (_by_name(replicas, "Region") for replicas in (before, after))
     return any(
-        region not in remaining or _loses_protection(replica, remaining[region]) for region, replica in previous.items()
+        region not in remaining or _without_settings(replica) != _without_settings(remaining[region])
+        for region, replica in previous.items()
     )
 
 
-def _loses_protection(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
-    policies = (_object(replica.get("ResourcePolicy")).get("PolicyDocument") for replica in (before, after))
-    changed = {name for name in (PROTECTION, RECOVERY) if before.get(name) != after.get(name)}
-    return (
-        (PROTECTION in changed and not _is_on(after.get(PROTECTION, "false")))
-        or (RECOVERY in changed and not _is_recoverable_longest(_object(after.get(RECOVERY))))
-        or _drops_deny(*policies)
-    )
-
-
-def _is_recoverable_longest(specification: Mapping[str, object]) -> bool:
-    """Return whether any point of the longest possible period can be restored, which is the default."""
-    return _is_on(specification.get("PointInTimeRecoveryEnabled", "false")) and len(specification) == 1
+def _without_settings(replica: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in replica.items() if name not in REPLICA_SETTINGS}
 
 
 def _drops_deny(before: object, after: object) -> bool:
@@ -188,8 +179,8 @@ CHANGED = Condition("is set, changed or removed", lambda before, after: bool(bef
 CHANGED_OR_REMOVED = Condition("is changed or removed", lambda before, after: bool(before) and before != after)
 SET = Condition("is set or changed", lambda _, after: bool(after))
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)
-TURNED_OFF = Condition("is turned off", lambda _, after: after is None or not _is_on(after))  # None: unknown default
-TURNED_ON = Condition("is turned on", lambda _, after: _is_on(after))
+TURNED_OFF = Condition("is turned off or removed", lambda _, after: after is None or not _is_on(after))
+TURNED_ON = Condition("is turned on or removed", lambda _, after: after is None or _is_on(after))
 WEAKENED = Condition("retains or snapshots less", _retains_less, shown=True)
 ATTRIBUTE_OFF = Condition("turns off `deletion_protection.enabled`", _turns_off_protection)
 EXPIRY = Condition(
@@ -197,7 +188,7 @@ EXPIRY = Condition(
 )
 LIFECYCLE = Condition("has a new or changed rule with an expiration", _expires_more_objects)
 REPLICAS = Condition(
-    "loses a replica, or one's protection against deletion, point-in-time recovery or a `Deny` statement",
+    "loses a replica, or changes one except for its capacity, contributor insights, indexes, table class or tags",
     _loses_replicas,
 )
 DENY = Condition("loses or changes a `Deny` statement", _drops_deny)

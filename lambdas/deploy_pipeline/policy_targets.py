@@ -60,7 +60,7 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
         )
         return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
-    if has_unversioned(after):
+    if any(map(has_unversioned, after)):
         return f"{name} has a dynamic reference without a version, so it may name a resource outside the stack"
     new = [text for text in after if text not in (before or ())]
     if any((kind, text) not in physical_ids() for text in new if text != KNOWN_AFTER_APPLY):

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from .api_types import ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
-from .property_values import property_value
+from .property_values import ABSENT, property_value
 
-NewRevisions = Mapping[str, set[str | None]]
+NewRevisions = Mapping[str, set[object]]
 # The property that names what the resource is a revision of.
 REVISION_TYPES = {
     "AWS::ApiGateway::Deployment": "RestApiId",
@@ -23,7 +23,7 @@ REVISION_TYPES = {
 
 def new_revisions(resources: Iterable[ResourceChangeWithValues]) -> NewRevisions:
     """Return the APIs, functions or layers of the revisions that are added, by type; None for one that is not shown."""
-    new: dict[str, set[str | None]] = {}
+    new: dict[str, set[object]] = {}
     for resource in resources:
         kind = resource.get("ResourceType", "")
         if resource.get("Action") == "Add" and kind in REVISION_TYPES:
@@ -45,6 +45,9 @@ def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool
     return bool(successors) and (old is None or not successors.isdisjoint({old, None}))
 
 
-def _parent(kind: str, shown: dict[str, object] | None) -> str | None:
+def _parent(kind: str, shown: dict[str, object] | None) -> object:
+    """Return the value; None if it is not shown; for a generated name an object that differs from all others."""
     value = property_value(shown, REVISION_TYPES[kind])
+    if value is ABSENT and shown:
+        return object()
     return value if isinstance(value, str) and value != KNOWN_AFTER_APPLY else None

@@ -50,7 +50,7 @@ def test_unversioned_reference_in_create_only_is_unsafe(reference: str, safe: bo
     changed = update("AWS::SQS::Queue", name, name | {"VisibilityTimeout": 45})
     result = reasons(changed, lookups=lookups)
     assert bool(result) is not safe
-    assert safe or "it may be replaced because of QueueName: dynamic references without a version" in result
+    assert safe or "it may be replaced because of QueueName: a dynamic reference without a version" in result
     assert "resolve" not in result
     assert not reasons(changed, lookups=lookups, policy=Policy(conditional=True))
     other_property = {"KmsMasterKeyId": reference}

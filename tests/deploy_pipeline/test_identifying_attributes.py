@@ -10,8 +10,9 @@ import pytest
 
 from audit.identifying_attributes import identifying
 from lambdas.deploy_pipeline.identifying_attributes import FILE, OTHER_ATTRIBUTES
+from lambdas.deploy_pipeline.inspection import Lookups
 
-from .changes import change, detail, reasons, update
+from .changes import MARKER, change, detail, reasons, update
 from .test_lossy_table import SCHEMAS, schema
 
 TABLE: dict[str, list[str]] = json.loads(FILE.read_text())
@@ -87,6 +88,25 @@ def test_deletion_protection_of_table_does_not_change_stream() -> None:
     table = update("AWS::DynamoDB::Table", {name: False}, {name: True}, "Cause")
     _, mapping = reference("AWS::DynamoDB::Table", "StreamArn", name)
     assert not reasons(table, mapping)
+
+
+@pytest.mark.parametrize("value", ["{{resolve:secretsmanager:app:SecretString:path}}", MARKER])
+def test_unresolved_reference_in_part_of_arn_is_unsafe(value: str) -> None:
+    """Its value changes although no detail lists it; a marker is the output of another stack."""
+    user = update("AWS::IAM::User", {"Path": value, "Tags": []}, {"Path": value, "Tags": [{"Key": "a"}]}, "Cause")
+    user["ResourceChange"]["Details"] = [detail("Never", name="Tags")]
+    _, dependent = reference("AWS::IAM::User", "Arn")
+    lookups = Lookups(create_only=lambda _: ())
+    assert "may be replaced because of SourceArn" in reasons(user, dependent, lookups=lookups)
+
+
+def test_drift_that_is_reverted_changes_attribute() -> None:
+    table = update("AWS::DynamoDB::Table", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Cause")
+    _, mapping = reference("AWS::DynamoDB::Table", "StreamArn")
+    assert not reasons(table, mapping)
+    drifted = {"Attribute": "Properties", "Name": "StreamSpecification", "Drift": {}}
+    table["ResourceChange"] |= {"ResourceDriftStatus": "MODIFIED", "DetailsWithValues": [{"Target": drifted}]}
+    assert "may be replaced because of SourceArn" in reasons(table, mapping)
 
 
 def test_reference_with_unknown_cause_is_unsafe() -> None:

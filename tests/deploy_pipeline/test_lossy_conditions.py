@@ -39,12 +39,8 @@ def versioned(version: str | None, resource: str) -> dict[str, Any]:
     return denials("a", resource=resource) | ({"Version": version} if version else {})
 
 
-def replica(
-    region: str, *, protected: str = "true", recovery: str = "true", days: str = "", policy: Any = None
-) -> dict[str, Any]:
-    specification = {"PointInTimeRecoveryEnabled": recovery} | ({"RecoveryPeriodInDays": days} if days else {})
-    protection = {"DeletionProtectionEnabled": protected, "PointInTimeRecoverySpecification": specification}
-    return {"Region": region, **protection, "ResourcePolicy": {"PolicyDocument": policy}}
+def replica(region: str, **fields: Any) -> dict[str, Any]:
+    return {"Region": region, **fields}
 
 
 def attribute(value: str) -> list[dict[str, str]]:
@@ -111,25 +107,20 @@ TRANSITION = [{"Status": "Enabled", "Transitions": [{"StorageClass": "GLACIER", 
         (REPLICAS, [replica("a"), replica("b")], [replica("b"), replica("a")], False),
         (REPLICAS, [replica("a")], [replica("a"), replica("b")], False),
         (REPLICAS, [replica("a"), replica("b")], [replica("a")], True),
-        (REPLICAS, [replica("a")], [replica("a", protected="false")], True),
-        (REPLICAS, [replica("a")], [replica("a", recovery="false")], True),
-        (REPLICAS, [replica("a")], [replica("a", days="7")], True),
-        (REPLICAS, [replica("a", days="7")], [replica("a")], False),
-        (REPLICAS, [replica("a", days="7")], [replica("a", days="8")], True),  # only the longest period is safe
-        (REPLICAS, [replica("a", recovery="false")], [replica("a")], False),
-        (REPLICAS, [replica("a", protected="false")], [replica("a")], False),
-        (REPLICAS, [replica("a", protected="false")], [replica("a", protected="false") | {"Tags": []}], False),
-        (REPLICAS, [{"Region": "a"}], [], True),
-        (REPLICAS, [replica("a") | {"DisassociationProtectionEnabled": "true"}], [replica("a")], False),
-        (REPLICAS, [replica("a", policy=deny())], [replica("a")], True),
-        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny(Action="s3:Get*"))], True),
-        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny())], False),
+        (REPLICAS, [replica("a")], [replica("a", Tags=["team"], TableClass="STANDARD")], False),
+        (REPLICAS, [replica("a", Tags=["team"])], [replica("a")], False),
+        (REPLICAS, [replica("a", DeletionProtectionEnabled="true")], [replica("a")], True),
+        (REPLICAS, [replica("a")], [replica("a", DeletionProtectionEnabled="true")], True),
+        (REPLICAS, [replica("a")], [replica("a", PointInTimeRecoverySpecification={})], True),
+        (REPLICAS, [replica("a", ResourcePolicy=deny())], [replica("a")], True),
+        (REPLICAS, [replica("a", ReplicaStreamSpecification=deny())], [replica("a")], True),
         (ATTRIBUTE_OFF, attribute("true"), attribute("false"), True),
         (ATTRIBUTE_OFF, attribute("true"), None, True),
         (ATTRIBUTE_OFF, attribute("false"), attribute("true"), False),
         (TURNED_ON, "false", "true", True),
         (TURNED_ON, "disabled", "enabled", True),
         (TURNED_ON, "true", "false", False),
+        (TURNED_ON, "false", None, True),
         (CHANGED, "ONE_YEAR", None, True),
         (CHANGED, None, "ONE_YEAR", True),
         (CHANGED_OR_REMOVED, "a", None, True),
@@ -173,11 +164,11 @@ def test_condition_holds_only_if_data_can_be_lost(
         (DENY, denials("A"), json.dumps({"Statement": [*denials("A")["Statement"], {"Sid": REFERENCE}]})),
         (DENY, denials("A"), json.dumps({"Statement": [*denials("A")["Statement"], {"Sid": KNOWN_AFTER_APPLY}]})),
         (DENY, json.dumps({"Statement": [{"Effect": "Allow", "Sid": REFERENCE}]}), {}),
-        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy="****")]),
+        (REPLICAS, [replica("a")], ["****"]),
         (ATTRIBUTE_OFF, attribute("true"), attribute("****")),
         # AWS does not document which of two elements with the same name applies.
         (ATTRIBUTE_OFF, attribute("true"), attribute("false") + attribute("true")),
-        (REPLICAS, [replica("a")], [replica("a", protected="false"), replica("a")]),
+        (REPLICAS, [replica("a")], [replica("a", DeletionProtectionEnabled="false"), replica("a")]),
         (ATTRIBUTE_OFF, attribute("true"), [*attribute("true"), {"Key": REFERENCE, "Value": "false"}]),
     ],
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from lambdas.deploy_pipeline.inspection import Lookups
+
 from .changes import ALLOW, MARKER, bucket_policy, change, deny, detail, reasons, update
 
 
@@ -77,8 +79,6 @@ def test_reference_that_is_not_visible_before_and_after_is_a_change(kind: str, n
         detail("Never", "Static", name=name, source="ResourceAttribute", entity="New.Value"),
     ]
     assert name in reasons(resource, change("Add", "New", "AWS::SSM::Parameter"))
-    resource["ResourceChange"]["Details"] = [detail("Never", name="Tags")]
-    assert not reasons(resource), "the change set does not list the property"
 
 
 WRITTEN = deny(f"arn:aws:s3:::orders/{MARKER}")
@@ -112,13 +112,29 @@ def test_unknown_value_in_changed_denial_is_unsafe(source: dict[str, Any]) -> No
     assert "loses or changes a `Deny` statement" in reasons(changed, bucket)
 
 
-def test_unknown_identity_of_resource_updated_in_place_is_not_a_change() -> None:
-    """No other detail lists the property, so its template is the same."""
-    policy = update("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny(MARKER, "b")))
+@pytest.mark.parametrize("details", [[detail("Never", name="Tags")], [reference("PolicyDocument", "Bucket.Arn")]])
+@pytest.mark.parametrize("before", [deny(MARKER), deny("arn:aws:s3:::orders/*")])
+def test_unknown_value_that_no_change_explains_is_not_visible(details: Any, before: Any) -> None:
+    """It is the output of another stack. In AWS's responses, the identity of a resource updated in place is visible."""
+    policy = update("AWS::S3::BucketPolicy", bucket_policy(*before), bucket_policy(*deny(MARKER)))
+    policy["ResourceChange"]["Details"] = details
+    bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
+    assert "PolicyDocument" in reasons(policy, bucket, lookups=Lookups(create_only=lambda _: ()))
+
+
+def test_dynamic_reference_beside_identity_is_not_visible() -> None:
+    dynamic = bucket_policy(*deny("arn:aws:s3:::orders/*", "{{resolve:ssm:bucket}}"))
+    policy = update("AWS::S3::BucketPolicy", dynamic, dynamic)
     policy["ResourceChange"]["Details"] = [reference("PolicyDocument", "Bucket.Arn")]
     bucket = update("AWS::S3::Bucket", {}, {"Tags": [{"Key": "a", "Value": "b"}]}, "Bucket")
-    assert not reasons(policy, bucket)
-    dynamic = deny(MARKER, "{{resolve:ssm:bucket}}")
-    policy = update("AWS::S3::BucketPolicy", bucket_policy(*dynamic), bucket_policy(*dynamic))
-    policy["ResourceChange"]["Details"] = [reference("PolicyDocument", "Bucket.Arn")]
     assert "dynamic reference without a version" in reasons(policy, bucket)
+
+
+@pytest.mark.parametrize("before", ["arn:aws:sqs:::a", MARKER])
+def test_output_of_other_stack_in_create_only_property_is_not_visible(before: str) -> None:
+    """CloudFormation reads the output during the update."""
+    mapping = update("AWS::Lambda::EventSourceMapping", {"EventSourceArn": before}, {"EventSourceArn": MARKER})
+    mapping["ResourceChange"]["Details"] = [detail("Never", name="Tags")]
+    lookups = Lookups(create_only=lambda _: ("/properties/EventSourceArn",))
+    assert "may be replaced because of EventSourceArn: a dynamic ref" in reasons(mapping, lookups=lookups)
+    assert not reasons(mapping, lookups=Lookups(create_only=lambda _: ("/properties/FunctionName",)))

@@ -52,6 +52,16 @@ def test_removal_of_last_revision_is_unsafe() -> None:
     assert reasons(change("Dynamic", "V", VERSION))
 
 
+NAMED, UNNAMED = {"Family": "orders", "Cpu": "256"}, {"Cpu": "256"}
+
+
+@pytest.mark.parametrize(("old", "new"), [(NAMED, UNNAMED), (UNNAMED, NAMED), (UNNAMED, UNNAMED)])
+def test_revision_with_generated_name_is_of_another_family(old: Any, new: Any) -> None:
+    kind, contexts = "AWS::ECS::TaskDefinition", [json.dumps({"Properties": shown}) for shown in (old, new)]
+    removed = change("Remove", "Old", kind, PolicyAction="Delete", BeforeContext=contexts[0])
+    assert reasons(removed, change("Add", "New", kind, AfterContext=contexts[1])) == "it is deleted"
+
+
 def test_replacement_of_task_definition_is_safe() -> None:
     """A new image replaces the task definition, and updates the service in place."""
     task = change(
