@@ -56,7 +56,7 @@ def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> 
 
 def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
     shown = (resource["Before"] or {}).get("Properties")
-    is_member = resource.get("ResourceType") == INSTANCE and isinstance(shown, dict) and CLUSTER_ID in shown
+    is_member = resource.get("ResourceType") == INSTANCE and isinstance(shown, dict) and shown.get(CLUSTER_ID)
     is_snapshot = resource.get("ResourceType") in (CLUSTER, INSTANCE) and not is_member
     return "Snapshot" if row.path == "DeletionPolicy" and is_snapshot else row.default
 

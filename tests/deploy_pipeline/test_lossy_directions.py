@@ -170,5 +170,9 @@ def test_instance_of_cluster_has_no_snapshot_to_lose() -> None:
     assert not reasons(update("AWS::RDS::DBInstance", member, member, DeletionPolicy=(None, "Delete")))
     assert reasons(update("AWS::RDS::DBInstance", member, member, DeletionPolicy=("Retain", "Delete")))
     assert "Snapshot -> Delete" in reasons(update("AWS::RDS::DBInstance", {}, {}, DeletionPolicy=(None, "Delete")))
+    alone = {"DBClusterIdentifier": ""}
+    assert "Snapshot -> Delete" in reasons(
+        update("AWS::RDS::DBInstance", alone, alone, DeletionPolicy=(None, "Delete"))
+    )
     cluster = update("AWS::RDS::DBCluster", member, member, DeletionPolicy=(None, "Delete"))
     assert "Snapshot -> Delete" in reasons(cluster)
