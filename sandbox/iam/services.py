@@ -7,6 +7,7 @@ machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have t
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -24,6 +25,10 @@ EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
 ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
 SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+# Resources of tasks whose permissions are checked: here, for a nested execution, or when an SDK integration calls the API.
+TASK = re.compile(
+    r"arn:aws:states:::(lambda:invoke|states:startExecution\.sync(:2)?|aws-sdk:(cloudformation|lambda|stepfunctions):\w+)"
+)
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 
@@ -39,6 +44,10 @@ def install() -> None:
 
 
 def _invoke_resource(invoke: Function, resource: str, data: Any) -> Any:
+    if ROLE.get() and not TASK.fullmatch(resource):
+        message = f"the sandbox does not know the permissions for the resource {resource} of a task"
+        logging.getLogger("authorization").warning(message)
+        raise stepfunctions.ExecutionError("States.TaskFailed", message)
     if "lambda:invoke" in resource and ROLE.get():
         name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
         arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
