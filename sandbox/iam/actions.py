@@ -178,7 +178,7 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
-        case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
+        case "cloudformation" if operation.get("ChangeSetName") and operation.name != "CreateChangeSet":
             return _stack_of_change_set(operation)
         case "dynamodb" if "RequestItems" in operation.parameters:
             tables = operation.parameters["RequestItems"]
@@ -244,6 +244,8 @@ def _adapt(operation: Operation, arn: str) -> str:
     """Complete an ARN by what the service knows, and remove what is not part of the resource."""
     parts = arn.split(":")
     match operation.service:
+        case "sts":
+            return policies.role_arn(arn)
         case "sns":
             return ":".join(parts[:6])  # without the id of a subscription
         case "lambda" if parts[5] == "function" and "Layer" not in operation.name:

@@ -25,9 +25,10 @@ EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
 ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
 SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
-# Resources of tasks whose permissions are checked: here, for a nested execution, or when an SDK integration calls the API.
+# Resources of tasks whose permissions are checked: here, by nested executions, and when SDK integrations call the API.
 TASK = re.compile(
-    r"arn:aws:states:::(lambda:invoke|states:startExecution\.sync(:2)?|aws-sdk:(cloudformation|lambda|stepfunctions):\w+)"
+    r"arn:aws:states:::"
+    r"(lambda:invoke|states:startExecution\.sync(:2)?|aws-sdk:(cloudformation|lambda|stepfunctions):\w+)"
 )
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 

@@ -80,6 +80,7 @@ def attacker() -> Iterator[Attacker]:
                 StackName="victim", ChangeSetName="victim", ChangeSetType="CREATE", TemplateBody=json.dumps(TEMPLATE)
             )
         )
+        s3.put_object(Bucket="bucket", Key="own", Body=json.dumps(TEMPLATE).encode())
         for name in ("key", "versioned", "own?x", "a, b", "k\u00e9"):
             s3.put_object(Bucket="bucket", Key=name, Body=b"value")
         allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
@@ -104,8 +105,20 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
-            {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "arn:aws:cloudformation:*:*:stack/own/*"},
-            {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "arn:aws:cloudformation:*:*:stack/own*/*"},
+            {
+                "Effect": "Allow",
+                "Action": "cloudformation:*",
+                "Resource": "arn:aws:cloudformation:*:*:stack/own-nested*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": "cloudformation:*",
+                "Resource": "arn:aws:cloudformation:*:*:stack/own-template*",
+            },
+            {"Effect": "Allow", "Action": "logs:*MetricFilter*", "Resource": "arn:aws:logs:*:*:log-group:own*"},
+            {"Effect": "Allow", "Action": "lambda:PublishLayerVersion", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:*InstanceProfile", "Resource": "*"},
             {"Effect": "Allow", "Action": "ec2:AssociateIamInstanceProfile", "Resource": "*"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/versioned"},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
@@ -113,7 +126,9 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
             {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
             {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
-            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": ROLE},
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": [ROLE, "arn:aws:iam::*:role/path/*"]},
+            {"Effect": "Allow", "Action": "sts:AssumeRole*", "Resource": "arn:aws:iam::*:role/path/*"},
+            {"Effect": "Allow", "Action": ["scheduler:CreateSchedule", "ec2:*", "apigateway:*"], "Resource": "*"},
             {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
             {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},

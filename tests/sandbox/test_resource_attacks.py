@@ -83,6 +83,13 @@ def test_source_of_copy_needs_permission(attacker: Attacker, path: str, headers:
 
 
 TARGETS = {"Rule": "own", "Targets": [{"Id": "1", "Arn": OWN_MACHINE, "RoleArn": ADMIN}]}
+PASS = f"iam:PassRole on resource: {ADMIN}"
+ASSUME = "Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack"
+OTHER_PATH = f"arn:aws:iam::{ACCOUNT}:role/path/Admin"  # of which MiniStack reads the last part
+FUNCTIONS = "/2015-03-31/functions"
+METHOD = "/restapis/own/resources/own/methods/GET"
+PATCH = {"op": "replace", "path": "/credentials", "value": ADMIN}
+ASSOCIATION = "AssociationId=iip-assoc-1&IamInstanceProfile.Name=profile"
 PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
 
 
@@ -99,9 +106,41 @@ PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
             "POST",
             "iam:PassRole",
         ),
+        ("ec2", FORM, f"Action=ReplaceIamInstanceProfileAssociation&{ASSOCIATION}", "/", "POST", "iam:PassRole"),
+        ("ec2", FORM, f"Action=CreateFlowLogs&ResourceId.1=vpc-1&DeliverLogsPermissionArn={ADMIN}", "/", "POST", PASS),
+        (
+            "scheduler",
+            {},
+            json.dumps({"Target": {"Arn": OWN_MACHINE, "RoleArn": ADMIN}}),
+            "/schedules/own",
+            "POST",
+            "iam:PassRole",
+        ),
+        ("apigateway", {}, json.dumps({"credentials": ADMIN}), f"{METHOD}/integration", "PUT", "iam:PassRole"),
+        ("apigateway", {}, json.dumps({"patchOperations": [PATCH]}), f"{METHOD}/integration", "PATCH", "iam:PassRole"),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": "Admin"}), FUNCTIONS, "POST", PASS),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": f"a:b:c:d:{ACCOUNT}:role/Admin"}), FUNCTIONS, "POST", PASS),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": OTHER_PATH}), FUNCTIONS, "POST", PASS),
+        ("sts", FORM, f"{ASSUME}&RoleArn={OTHER_PATH}", "/", "POST", f"sts:AssumeRole on resource: {ADMIN}"),
         ("lambda", {}, json.dumps(CODE), "/2015-03-31/functions/own/code", "PUT", "s3:GetObject"),
+        ("lambda", {}, json.dumps({"S3Key": "own"}), "/2015-03-31/functions/own/code", "PUT", "s3:GetObject"),
     ],
-    ids=["target", "instance", "instance profile", "code"],
+    ids=[
+        "target",
+        "instance",
+        "instance profile",
+        "association",
+        "flow log",
+        "schedule",
+        "integration",
+        "change of an integration",
+        "name of a role",
+        "prefix of a role",
+        "path of a role",
+        "path of an assumed role",
+        "code",
+        "key of code",
+    ],
 )
 def test_implied_permission_is_required(
     attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str, action: str
