@@ -84,6 +84,9 @@ RESOURCES = {
     "sts": ["{RoleArn}"],
 }
 LOG_GROUPS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")  # of a query, which MiniStack adds up
+QUEUE = re.compile(r"(https?://[^/]*/\d{12}/)?[\w.-]+")  # the URL or name of a queue
+GLUE_CATALOG = {"catalog", "rootcatalog", "database", "table", "userdefinedfunction"}  # types of resources
+LOG_STREAM_OPERATIONS = ("CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents")
 URL = re.compile("^https?://.*/")  # of a queue, before its name
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
@@ -174,7 +177,9 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "ec2":
             return ec2_resources.resources(operation, kinds)
         case "glue":
-            return athena.glue_resources(_glue_name(operation))
+            return athena.glue_resources(_glue_name(operation)) if GLUE_CATALOG.issuperset(kinds) else ["*"]
+        case "sqs" if operation.get("QueueUrl") and not QUEUE.fullmatch(operation.get("QueueUrl")):
+            return ["*"]  # MiniStack finds the queue by the last part of any path
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
@@ -196,10 +201,12 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
 
 
 def _glue_name(operation: Operation) -> tuple[str, ...]:
-    database = operation.get("DatabaseName")
+    """Return the names of the database and, for an operation on tables, the table; ``*`` for several."""
+    database, name = operation.get("DatabaseName"), operation.get("Name") or operation.get("TableName")
+    inputs = [operation.parameters.get(f"{kind}Input", {}) for kind in ("Database", "Table")]
     if database:
-        return database, operation.get("Name") or operation.get("TableName") or "*"
-    return (operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)
+        return database, name or str(inputs[1].get("Name", "*"))
+    return (name or str(inputs[0].get("Name", "*")),)
 
 
 def _event_buses(operation: Operation) -> set[str]:
@@ -232,6 +239,8 @@ def _named_resources(operation: Operation) -> list[str]:
 def _arn(operation: Operation, prefix: str, template: str, fields: dict[str, str]) -> str:
     arn = next((value for value in fields.values() if value.startswith("arn:")), "")
     names = {name: URL.sub("", value) for name, value in fields.items()}
+    if operation.service == "iam" and operation.name.startswith("Create") and operation.get("Path"):
+        template = template.replace("/", operation.get("Path"), 1)
     return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
 
 
@@ -253,7 +262,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             return f"{arn}:{qualifier}" if qualifier else arn
         case "logs":
             stream = operation.get("logStreamName")
-            with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
+            with_stream = stream and operation.name in LOG_STREAM_OPERATIONS
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
         case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
             return policies.existing_arn(arn)

@@ -182,6 +182,10 @@ def test_condition_for_items_applies_to_partition_key(
     assert expected == 200 or "is not authorized to perform" in text
 
 
+SEND = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessage"}
+OWN_QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:own"
+STREAM = {"logGroupName": "own", "logStreamName": "victim"}
+TAG = "Tag.{0}.Key=team&Tag.{0}.Value={1}"
 NAMED_QUERIES = JSON | {"X-Amz-Target": "AmazonAthena.BatchGetNamedQuery"}
 SECRETS = JSON | {"X-Amz-Target": "secretsmanager.BatchGetSecretValue"}
 START_QUERY = JSON | {"X-Amz-Target": "Logs_20140328.StartQuery"}
@@ -204,8 +208,52 @@ LOGS_QUERY = {
         ("lambda", {}, "", "/2015-03-31/functions/%2576ictim", "GET"),
         ("apigateway", {}, "", "/restapis/%76ictim", "GET"),
         ("s3", {}, "", "/bucket/own?attributes", "GET"),
+        ("sqs", SEND, json.dumps({"QueueUrl": "own/victim", "MessageBody": ""}), "/", "POST"),
+        ("sqs", SEND, json.dumps({"QueueUrl": f"{OWN_QUEUE}/victim", "MessageBody": ""}), "/", "POST"),
+        ("glue", JSON | {"X-Amz-Target": "AWSGlue.StartJobRun"}, '{"JobName": "victim"}', "/", "POST"),
+        (
+            "glue",
+            JSON | {"X-Amz-Target": "AWSGlue.CreateDatabase"},
+            '{"DatabaseInput": {"Name": "other"}}',
+            "/",
+            "POST",
+        ),
+        ("logs", JSON | {"X-Amz-Target": "Logs_20140328.GetLogEvents"}, json.dumps(STREAM), "/", "POST"),
+        ("iam", FORM, "Action=CreateRole&RoleName=own&Path=%2Fadmin%2F&AssumeRolePolicyDocument=%7B%7D", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.1=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.2=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.01=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.%D9%A1=own", "/", "POST"),
+        (
+            "ec2",
+            FORM,
+            f"{TAG.format(2, 'other')}&{TAG.format(1, 'own')}&Action=CreateTags&ResourceId.1=vpc-1",
+            "/",
+            "POST",
+        ),
+        ("ec2", FORM, f"{TAG.format(3, 'own')}&Action=CreateTags&ResourceId.1=vpc-1", "/", "POST"),
     ],
-    ids=["secrets", "all secrets", "log groups", "access key", "encoded twice", "encoded path", "subresource"],
+    ids=[
+        "secrets",
+        "all secrets",
+        "log groups",
+        "access key",
+        "encoded twice",
+        "encoded path",
+        "subresource",
+        "path of a queue",
+        "ARN of a queue",
+        "job",
+        "database",
+        "log stream",
+        "path of a role",
+        "list",
+        "gap in a list",
+        "zero in a list",
+        "digit in a list",
+        "two tags",
+        "gap in tags",
+    ],
 )
 def test_each_resource_needs_permission(
     attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str
