@@ -20,6 +20,13 @@ ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
 TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+CSV = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde"}
+COLUMNS = [{"Name": "column", "Type": "string"}]
+TABLE = {
+    "Name": "victim",
+    "Parameters": {},
+    "StorageDescriptor": {"Columns": COLUMNS, "Location": "s3://bucket/table/", "SerdeInfo": CSV},
+}
 ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
 ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
 
@@ -58,7 +65,10 @@ def attacker() -> Iterator[Attacker]:
         session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
         iam.create_user(UserName="low")
         s3 = session(sandbox).client("s3")
-        s3.create_bucket(Bucket="bucket")
+        for bucket in ("bucket", "results"):
+            s3.create_bucket(Bucket=bucket)
+        session(sandbox).client("glue").create_database(DatabaseInput={"Name": "victim"})
+        session(sandbox).client("glue").create_table(DatabaseName="victim", TableInput=TABLE)
         session(sandbox).client("dynamodb").create_table(
             TableName="shared",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "a", "KeyType": "RANGE"}],
@@ -118,6 +128,13 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Deny", "Action": "logs:GetLogEvents", "Resource": "arn:aws:logs:*:*:*:log-stream:victim"},
             {"Effect": "Allow", "Action": "logs:StartQuery", "Resource": "arn:aws:logs:*:*:log-group:own:*"},
             {"Effect": "Allow", "Action": "athena:BatchGet*", "Resource": "arn:aws:athena:*:*:workgroup/primary"},
+            {
+                "Effect": "Allow",
+                "Action": ["athena:StartQueryExecution", "athena:GetQueryExecution"],
+                "Resource": "arn:aws:athena:*:*:workgroup/primary",
+            },
+            {"Effect": "Allow", "Action": "glue:GetDatabase", "Resource": "*"},
+            {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::results", "arn:aws:s3:::results/*"]},
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
