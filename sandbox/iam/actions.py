@@ -85,6 +85,8 @@ RESOURCES = {
 }
 LOG_GROUPS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")  # of a query, which MiniStack adds up
 QUEUE = re.compile(r"(https?://[^/]*/\d{12}/)?[\w.-]+")  # the URL or name of a queue
+# MiniStack's services that read, write or run what a caller names, without asking for permissions of the caller's role.
+ACTING = {"airflow", "appsync", "batch", "codebuild", "ecs", "elasticmapreduce", "firehose", "iot", "pipes"}
 GLUE_CATALOG = {"catalog", "rootcatalog", "database", "table", "userdefinedfunction"}  # types of resources
 LOG_STREAM_OPERATIONS = ("CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents")
 URL = re.compile("^https?://.*/")  # of a queue, before its name
@@ -140,6 +142,8 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     for name, resource in permissions:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(name, resource, context)
+    if operation.service in ACTING:
+        yield Permission("*", "*", {}, "a service that acts without permissions")
     yield from implied.permissions(operation, action, permissions[0][1])
     if operation.service == "athena":
         yield from athena.permissions(operation)
@@ -191,6 +195,8 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "iam" if operation.get("AccessKeyId"):
             owner = iam.access_keys.get(operation.get("AccessKeyId"), {}).get("UserName", "*")
             return [policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:user/{owner}")]
+        case "lambda" if operation.get("UUID"):
+            return [f"{prefix}event-source-mapping:{operation.get('UUID')}"]
         case "logs" if operation.name == "StartQuery":
             groups = [group for parameter in LOG_GROUPS for group in operation.values(parameter)]
             return [_arn(operation, prefix, "log-group:{name}", {"name": group}) for group in groups]

@@ -99,7 +99,7 @@ def _principal(rule: str) -> str:
 def _sdk_call(target: dict[str, Any]) -> list[tuple[str, str]]:
     """Return actions and resources of a schedule's universal target, such as ``aws-sdk:ec2:stopInstances``."""
     service, call = target["Arn"].split(":")[-2:]
-    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", [])
+    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", []) if service == "ec2" else []
     resources = [f"arn:aws:ec2:{get_region()}:{ACCOUNT}:instance/{name}" for name in instances] or ["*"]
     return [(f"{service}:{call[0].upper()}{call[1:]}", resource) for resource in resources]
 

@@ -158,7 +158,12 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
             {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
-            {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
+            {"Effect": "Allow", "Action": ["lambda:CreateFunction", "pipes:*"], "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": "lambda:UpdateEventSourceMapping",
+                "Resource": "arn:aws:lambda:*:*:function:own",
+            },
             {"Effect": "Allow", "Action": "iam:PassRole", "Resource": [ROLE, "arn:aws:iam::*:role/path/*"]},
             {"Effect": "Allow", "Action": "sts:AssumeRole*", "Resource": "arn:aws:iam::*:role/path/*"},
             {
