@@ -11,8 +11,9 @@ Another state machine is started with the role of the first one, which also need
 and to stop it. If the outer execution ends first, the inner one is stopped. An execution that does not succeed is the
 error States.TaskFailed, and its description is the cause.
 
-Not implemented: a separate task token for each retry; the limit of histories; MaxDelaySeconds and jitter of
-retries; timeouts of tasks that run another state machine; logs; traces.
+Not implemented: other tasks, because their permissions are unknown (see `iam.services`); a separate task token for
+each retry; the limit of histories; MaxDelaySeconds and jitter of retries; timeouts of tasks that run another state
+machine; logs; traces.
 """
 
 import contextvars

@@ -18,6 +18,7 @@ from ..ministack import athena, glue
 from ..ministack.cloudformation import resource_handlers
 from ..ministack.requests import json_error
 from .engine import LimitError, run
+from .statements import Statement, parse
 
 
 def install() -> None:
@@ -59,8 +60,14 @@ def _find_in_catalog(read: Callable[[Any], Any], data: dict[str, Any]) -> Any:
     return read(data)
 
 
+def _is_authorized(statement: Statement, ddl: Any, database: str) -> bool:
+    """Return whether MiniStack's statement is the one whose permissions were checked; `engine` rejects any other."""
+    named = ((ddl.database or database).lower(), ddl.table.lower())
+    return statement.kind in ("CREATE TABLE", "DROP TABLE") and named == (statement.database, statement.table)
+
+
 async def _execute(query_id: str, statement: str, database: str, ddl: Any, catalog: str | None = None) -> None:
-    if ddl is not None:
+    if ddl is not None and _is_authorized(parse(statement, database), ddl, database):
         await athena.execute_query.original(query_id, statement, database, ddl, catalog)
         return
     execution = athena.executions[query_id]

@@ -52,6 +52,9 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
     if statement.kind == "CREATE TABLE AS" and not _check_new_table(statement, execution):
         return no_rows
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
+        connection.execute("SET allowed_directories = $1", [[folder]])
+        # A query can then read no other files, use no network and change no settings.
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         select = _read_tables(connection, statement, Path(folder), execution)
         if statement.kind in ("INSERT", "CREATE TABLE AS"):
             _write(connection, statement, select, Path(folder), execution)

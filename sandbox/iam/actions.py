@@ -84,6 +84,11 @@ RESOURCES = {
     "sts": ["{RoleArn}"],
 }
 LOG_GROUPS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")  # of a query, which MiniStack adds up
+QUEUE = re.compile(r"(https?://[^/]*/\d{12}/)?[\w.-]+")  # the URL or name of a queue
+# MiniStack's services that read, write or run what a caller names, without asking for permissions of the caller's role.
+ACTING = {"airflow", "appsync", "batch", "codebuild", "ecs", "elasticmapreduce", "firehose", "iot", "pipes"}
+GLUE_CATALOG = {"catalog", "rootcatalog", "database", "table", "userdefinedfunction"}  # types of resources
+LOG_STREAM_OPERATIONS = ("CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents")
 URL = re.compile("^https?://.*/")  # of a queue, before its name
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
@@ -137,6 +142,8 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     for name, resource in permissions:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(name, resource, context)
+    if operation.service in ACTING:
+        yield Permission("*", "*", {}, "a service that acts without permissions")
     yield from implied.permissions(operation, action, permissions[0][1])
     if operation.service == "athena":
         yield from athena.permissions(operation)
@@ -174,11 +181,13 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "ec2":
             return ec2_resources.resources(operation, kinds)
         case "glue":
-            return athena.glue_resources(_glue_name(operation))
+            return athena.glue_resources(_glue_name(operation)) if GLUE_CATALOG.issuperset(kinds) else ["*"]
+        case "sqs" if operation.get("QueueUrl") and not QUEUE.fullmatch(operation.get("QueueUrl")):
+            return ["*"]  # MiniStack finds the queue by the last part of any path
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
-        case "cloudformation" if operation.get("ChangeSetName") and operation.get("StackName"):
+        case "cloudformation" if operation.get("ChangeSetName") and operation.name != "CreateChangeSet":
             return _stack_of_change_set(operation)
         case "dynamodb" if "RequestItems" in operation.parameters:
             tables = operation.parameters["RequestItems"]
@@ -186,6 +195,8 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "iam" if operation.get("AccessKeyId"):
             owner = iam.access_keys.get(operation.get("AccessKeyId"), {}).get("UserName", "*")
             return [policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:user/{owner}")]
+        case "lambda" if operation.get("UUID"):
+            return [f"{prefix}event-source-mapping:{operation.get('UUID')}"]
         case "logs" if operation.name == "StartQuery":
             groups = [group for parameter in LOG_GROUPS for group in operation.values(parameter)]
             return [_arn(operation, prefix, "log-group:{name}", {"name": group}) for group in groups]
@@ -196,10 +207,12 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
 
 
 def _glue_name(operation: Operation) -> tuple[str, ...]:
-    database = operation.get("DatabaseName")
+    """Return the names of the database and, for an operation on tables, the table; ``*`` for several."""
+    database, name = operation.get("DatabaseName"), operation.get("Name") or operation.get("TableName")
+    inputs = [operation.parameters.get(f"{kind}Input", {}) for kind in ("Database", "Table")]
     if database:
-        return database, operation.get("Name") or operation.get("TableName") or "*"
-    return (operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)
+        return database, name or str(inputs[1].get("Name", "*"))
+    return (name or str(inputs[0].get("Name", "*")),)
 
 
 def _event_buses(operation: Operation) -> set[str]:
@@ -232,6 +245,8 @@ def _named_resources(operation: Operation) -> list[str]:
 def _arn(operation: Operation, prefix: str, template: str, fields: dict[str, str]) -> str:
     arn = next((value for value in fields.values() if value.startswith("arn:")), "")
     names = {name: URL.sub("", value) for name, value in fields.items()}
+    if operation.service == "iam" and operation.name.startswith("Create") and operation.get("Path"):
+        template = template.replace("/", operation.get("Path"), 1)
     return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
 
 
@@ -244,6 +259,8 @@ def _adapt(operation: Operation, arn: str) -> str:
     """Complete an ARN by what the service knows, and remove what is not part of the resource."""
     parts = arn.split(":")
     match operation.service:
+        case "sts":
+            return policies.role_arn(arn)
         case "sns":
             return ":".join(parts[:6])  # without the id of a subscription
         case "lambda" if parts[5] == "function" and "Layer" not in operation.name:
@@ -251,7 +268,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             return f"{arn}:{qualifier}" if qualifier else arn
         case "logs":
             stream = operation.get("logStreamName")
-            with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
+            with_stream = stream and operation.name in LOG_STREAM_OPERATIONS
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
         case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
             return policies.existing_arn(arn)

@@ -1,6 +1,7 @@
 """Permissions that Athena needs from its caller: for the Glue catalog, tables and results."""
 
 from collections.abc import Iterator
+from urllib.parse import urlparse
 
 from ..athena.statements import INFORMATION_SCHEMA, Statement, parse
 from ..ministack import athena, glue
@@ -32,19 +33,33 @@ def permissions(operation: Operation) -> Iterator[Permission]:
         database, table = operation.get("DatabaseName"), operation.get("TableName")
         name = (database, table or "*") if "Table" in operation.name else (database or "*",)
         yield from _glue(METADATA[operation.name], name)
-    configuration = athena.workgroups.get(workgroups(operation)[0].rsplit("/", 1)[-1], {}).get("Configuration", {})
-    location = configuration.get("ResultConfiguration", {}).get("OutputLocation", "")
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    if not bucket:
-        return
-    result = f"{prefix.rstrip('/')}/{operation.get('QueryExecutionId') or 'result'}.csv"
     if operation.name == "GetQueryResults":
-        yield from implied.read(bucket, result, "the result of the query")
+        execution = athena.executions.get(operation.get("QueryExecutionId"), {})
+        bucket, key = _place(execution.get("ResultConfiguration", {}).get("OutputLocation", ""))
+        if bucket:
+            yield from implied.read(bucket, key, "the result of the query")
     if operation.name == "StartQueryExecution":
+        bucket, prefix = _place(_output_location(operation))
         for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"):
             yield Permission(f"s3:{action}", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, "the result of the query")
-        yield from implied.write(bucket, result, "the result of the query")
+        yield from implied.write(bucket, f"{prefix.rstrip('/')}/result.csv", "the result of the query")
         yield from _query(operation)
+
+
+def _output_location(operation: Operation) -> str:
+    """Return where the result is stored: the workgroup can override the request."""
+    athena.ensure_default_workgroup()
+    configuration = athena.workgroups.get(operation.get("WorkGroup") or "primary", {}).get("Configuration", {})
+    is_enforced = configuration.get("EnforceWorkGroupConfiguration")
+    requested = {} if is_enforced else operation.parameters.get("ResultConfiguration", {})
+    location = requested.get("OutputLocation") or configuration.get("ResultConfiguration", {}).get("OutputLocation")
+    return str(location or "s3://*")
+
+
+def _place(location: str) -> tuple[str, str]:
+    """Return the bucket and the key or prefix of a location, as the query engine reads it."""
+    url = urlparse(location)
+    return url.netloc, url.path.lstrip("/")
 
 
 def workgroups(operation: Operation) -> list[str]:
@@ -96,7 +111,7 @@ def _table(name: tuple[str, ...], place: str, *, writes: bool) -> Iterator[Permi
     cause = f"table {name[1]}"
     for action in ("glue:GetTable", "glue:GetPartitions"):
         yield from _glue(action, name)
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    bucket, prefix = _place(place)
     yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, cause)
     yield from (implied.write if writes else implied.read)(bucket, f"{prefix}part", cause)
 

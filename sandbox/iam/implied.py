@@ -6,6 +6,7 @@ service; templates by URL; sources of copies; keys that do not exist in a bucket
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -50,8 +51,7 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
         yield from _pass_role(operation)
     match operation.service:
         case "lambda":
-            for code_bucket, key in zip(operation.values("S3Bucket"), operation.values("S3Key"), strict=True):
-                yield from read(code_bucket, key, f"code of {operation.name}")
+            yield from code(operation.values("S3Bucket"), operation.values("S3Key"), operation.name)
         case "ec2" if action in INSTANCE_PROFILE_USES:
             yield from ec2_resources.implied(operation)
         case "autoscaling" if any(name.startswith("LaunchTemplate.") for name in operation.parameters):
@@ -67,12 +67,10 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
         case "secretsmanager" if action == "secretsmanager:GetSecretValue":
             yield from _use("AWS::SecretsManager::Secret", resource, operation.region, [DECRYPT], "secretsmanager")
         case "secretsmanager" if operation.name == "BatchGetSecretValue":
-            for secret in operation.values("SecretIdList") or ["*"]:
-                arn = f"arn:aws:secretsmanager:{operation.region}:{ACCOUNT}:secret:{secret}"
-                arn = secret if secret.startswith("arn:") else policies.existing_arn(arn)
-                yield Permission("secretsmanager:GetSecretValue", arn, {}, operation.name)
+            for name in operation.values("SecretIdList") or ["*"]:
+                yield from secret(name, operation.name)
         case "cloudformation":
-            yield from _template(operation)
+            yield from template(operation.get("TemplateURL"))
         case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):
             # DynamoDB developer guide, "Encryption at rest"
             table = resource.rpartition("/")[2]
@@ -83,15 +81,43 @@ def permissions(operation: Operation, action: str, resource: str) -> Iterator[Pe
                     yield Permission(name, arn, {}, f"a function of {operation.name}")
 
 
+def secret(name: str, cause: str) -> Iterator[Permission]:
+    """Yield the permissions to read a secret by its name or ARN."""
+    region = get_region()
+    arn = name if name.startswith("arn:") else f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}"
+    arn = policies.existing_arn(arn)
+    yield Permission("secretsmanager:GetSecretValue", arn, {}, cause)
+    yield from _use("AWS::SecretsManager::Secret", arn, region, [DECRYPT], "secretsmanager")
+
+
+def code(buckets: list[str], keys: list[str], cause: str) -> Iterator[Permission]:
+    """Yield the permissions to read the code of a function or layer; with a bucket or key only, every object."""
+    for bucket, key in zip_longest(buckets, keys, fillvalue="*"):
+        yield from read(bucket, key, f"code of {cause}")
+
+
+def passed_roles(parameters: Any) -> Iterator[tuple[str, str]]:
+    """Yield the name and ARN of each role among parameters, at any depth.
+
+    Services find a role by its name, which is the last part of the ARN, so the ARN must be that of this role.
+    """
+    for name, value in _texts(parameters):
+        if ROLE.fullmatch(name) and value:
+            yield name, policies.role_arn(value)
+
+
 def _pass_role(operation: Operation) -> Iterator[Permission]:
     """Yield a permission for each role among the parameters, at any depth."""
     if operation.name == "AddRoleToInstanceProfile":
         role = policies.existing_arn(f"arn:aws:iam::{ACCOUNT}:role/{operation.get('RoleName')}")
         yield Permission("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}, operation.name)
     service = f"{PASSED_TO.get(operation.service, operation.service)}.amazonaws.com"
-    for name, value in _texts(operation.parameters):
-        if ROLE.fullmatch(name) and value.startswith("arn:") and operation.service != "iam":
-            yield Permission("iam:PassRole", value, {"iam:PassedToService": service}, f"{name} of {operation.name}")
+    parameters: Any = operation.parameters
+    if operation.service == "apigateway":  # a change has the name in its path
+        changes = [change for change in parameters.get("patchOperations", []) if isinstance(change, Mapping)]
+        parameters = [parameters, {str(c.get("path")).rpartition("/")[2]: c.get("value") for c in changes}]
+    for name, role in passed_roles(parameters) if operation.service != "iam" else ():
+        yield Permission("iam:PassRole", role, {"iam:PassedToService": service}, f"{name} of {operation.name}")
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -170,8 +196,9 @@ def _use(
         yield Permission(action, key, {**service, **(context or {})}, f"the key of {name.rsplit(':', 1)[-1]}")
 
 
-def _template(operation: Operation) -> Iterator[Permission]:
-    url = urlsplit(operation.get("TemplateURL"))
+def template(location: str) -> Iterator[Permission]:
+    """Yield the permissions to read a template by its URL."""
+    url = urlsplit(location)
     bucket, virtual_hosted, _ = (url.hostname or "").partition(".s3.")
     if url.path:
         path = unquote(url.path).lstrip("/")

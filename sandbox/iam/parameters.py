@@ -11,6 +11,7 @@ from botocore.model import OperationModel, OperationNotFoundError, Shape
 SESSION = botocore.session.Session()
 MODELS = {"states": "stepfunctions", "tagging": "resourcegroupstaggingapi"}  # that are not named as in signatures
 FORM_ONLY = ("Action", "Version")  # parameters of every operation in a form
+TAG_KEY = re.compile(r"(.*?)Tags?\.(?:member\.)?\d+\.Key")
 NESTED = ("structure", "list", "map")
 
 
@@ -29,7 +30,33 @@ def are_known(service: str, name: str, parameters: Mapping[str, Any], *, form: b
     if not form:
         return _is_known(parameters, shape)
     has_ec2_names = operation.service_model.metadata["protocol"] == "ec2"
-    return all(_is_known_name(key.split("."), shape, has_ec2_names, is_empty=not parameters[key]) for key in names)
+    return (
+        _has_complete_lists(names)
+        and _has_distinct_tags(parameters)
+        and all(_is_known_name(key.split("."), shape, has_ec2_names, is_empty=not parameters[key]) for key in names)
+    )
+
+
+def _has_complete_lists(names: list[str]) -> bool:
+    """Return whether the items of each list have the numbers 1, 2 ...; MiniStack stops at the first that is missing."""
+    parts = [name.split(".") for name in names]
+    places = {tuple(name[: index + 1]) for name in parts for index, part in enumerate(name) if part.isdecimal()}
+    return all(
+        re.fullmatch("[1-9][0-9]*", place[-1])
+        and (place[-1] == "1" or (*place[:-1], str(int(place[-1]) - 1)) in places)
+        for place in places
+    )
+
+
+def _has_distinct_tags(parameters: Mapping[str, str]) -> bool:
+    """Return whether no tag has two values, of which conditions would use another one than MiniStack."""
+    tags: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        match = TAG_KEY.fullmatch(name)
+        if match:
+            kind = parameters.get(f"{match[1]}ResourceType", match[1])
+            tags.append((kind, value.lower()))
+    return len(set(tags)) == len(tags)
 
 
 def without_maps(service: str, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +105,9 @@ def _is_known_name(parts: list[str], shape: Any, has_ec2_names: bool, *, is_empt
                 if first == (_ec2_name if has_ec2_names else _name)(name, member):
                     return _is_known_name(rest, member, has_ec2_names, is_empty=is_empty)
         case "list":
-            if not has_ec2_names and first == _name("member", shape.member):
+            if not has_ec2_names and not shape.serialization.get("flattened"):
+                if first != _name("member", shape.member):
+                    return False
                 first, rest = rest[0] if rest else "", rest[1:]
             return first.isdecimal() and _is_known_name(rest, shape.member, has_ec2_names, is_empty=is_empty)
         case "map" if len(parts) > 2 and first == "entry" and parts[1].isdecimal():

@@ -36,6 +36,11 @@ def _role(name: str) -> dict[str, Any]:
     return role
 
 
+def role_arn(arn: str) -> str:
+    """Return the ARN of the role that services find by the last part of an ARN; `arn` itself if there is none."""
+    return str(_role(arn).get("Arn", arn))
+
+
 def identity_policies(principal: str) -> Iterator[Document]:
     """Yield the policies of a role, or of a user and its groups. The sandbox's user has administrator access."""
     if principal == USER:

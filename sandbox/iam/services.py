@@ -7,6 +7,7 @@ machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have t
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -24,6 +25,11 @@ EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
 ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
 SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+# Resources of tasks whose permissions are checked: here, by nested executions, and when SDK integrations call the API.
+TASK = re.compile(
+    r"arn:aws:states:::"
+    r"(lambda:invoke|states:startExecution\.sync(:2)?|aws-sdk:(cloudformation|lambda|stepfunctions):\w+)"
+)
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 
@@ -39,6 +45,10 @@ def install() -> None:
 
 
 def _invoke_resource(invoke: Function, resource: str, data: Any) -> Any:
+    if ROLE.get() and not TASK.fullmatch(resource):
+        message = f"the sandbox does not know the permissions for the resource {resource} of a task"
+        logging.getLogger("authorization").warning(message)
+        raise stepfunctions.ExecutionError("States.TaskFailed", message)
     if "lambda:invoke" in resource and ROLE.get():
         name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
         arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
@@ -89,7 +99,7 @@ def _principal(rule: str) -> str:
 def _sdk_call(target: dict[str, Any]) -> list[tuple[str, str]]:
     """Return actions and resources of a schedule's universal target, such as ``aws-sdk:ec2:stopInstances``."""
     service, call = target["Arn"].split(":")[-2:]
-    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", [])
+    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", []) if service == "ec2" else []
     resources = [f"arn:aws:ec2:{get_region()}:{ACCOUNT}:instance/{name}" for name in instances] or ["*"]
     return [(f"{service}:{call[0].upper()}{call[1:]}", resource) for resource in resources]
 

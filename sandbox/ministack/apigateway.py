@@ -17,3 +17,6 @@ execute = need(
 invoke_function = Replaceable(
     "services.apigateway_v1._call_lambda_raw", "permissions of integrations", "function_ref event account_id region"
 )
+parse_service_integration = Replaceable(
+    "services.apigateway_v1._parse_service_integration_uri", "permissions of integrations", "uri"
+)

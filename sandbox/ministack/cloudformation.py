@@ -36,6 +36,10 @@ evaluate_conditions = Replaceable(
     f"{PACKAGE}.engine._evaluate_conditions", "functions in conditions", "template params"
 )
 
+fetch_snippet = Replaceable(f"{PACKAGE}.engine._fetch_include_snippet", "permissions for snippets", "location")
+resolve_dynamic_reference = Replaceable(
+    f"{PACKAGE}.engine._resolve_dynamic_reference", "permissions for parameters and secrets", "literal"
+)
 references = need(f"{PACKAGE}.engine._intrinsic_references", "references in templates", "value")
 dependencies = need(f"{PACKAGE}.engine._extract_deps", "circular dependencies", "resource_def all_resource_names")
 extract_members = need(f"{PACKAGE}.helpers._extract_members", "validation", "params prefix")
@@ -75,13 +79,13 @@ resolve_outputs = Replaceable(
     "outputs_defs conditions resources param_values mappings stack_name stack_id",
 )
 delete_resource = Replaceable(
-    f"{PACKAGE}.stacks._delete_resource", "events", "resource_type physical_id props stack_name logical_id"
+    f"{PACKAGE}.provisioners._delete_resource", "events", "resource_type physical_id props stack_name logical_id"
 )
 provision_resource = Replaceable(
-    f"{PACKAGE}.stacks._provision_resource", "quotas of policies", "resource_type logical_id props stack_name"
+    f"{PACKAGE}.provisioners._provision_resource", "quotas of policies", "resource_type logical_id props stack_name"
 )
 update_resource = Replaceable(
-    f"{PACKAGE}.stacks._update_resource",
+    f"{PACKAGE}.provisioners._update_resource",
     "changes of custom resources",
     "resource_type physical_id old_props new_props stack_name logical_id old_attrs",
 )

@@ -32,3 +32,8 @@ dispatch_alarm_actions = Replaceable(
     "messages, events and permissions of alarms",
     "alarm old_state new_state reason",
 )
+deliver_logs = Replaceable(
+    "services.cloudwatch_logs._fanout_to_subscription_filters",
+    "permissions of subscription filters",
+    "group_name stream_name events",
+)

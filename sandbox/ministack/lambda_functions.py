@@ -51,3 +51,10 @@ emit_logs = Replaceable(
     "permissions of functions",
     "func request_id log_text error duration_ms log_source",
 )
+event_source_concurrency = Replaceable(
+    "services.lambda_svc._sqs_esm_concurrency", "permissions of event source mappings", "esm func_rec config queue"
+)
+stream_pollers = [
+    Replaceable(f"services.lambda_svc._poll_{source}", "permissions of event source mappings", "")
+    for source in ("dynamodb_streams", "kinesis")
+]

@@ -20,6 +20,13 @@ ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
 TEMPLATE = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+CSV = {"SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde"}
+COLUMNS = [{"Name": "column", "Type": "string"}]
+TABLE = {
+    "Name": "victim",
+    "Parameters": {},
+    "StorageDescriptor": {"Columns": COLUMNS, "Location": "s3://bucket/table/", "SerdeInfo": CSV},
+}
 ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
 ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
 
@@ -58,7 +65,10 @@ def attacker() -> Iterator[Attacker]:
         session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
         iam.create_user(UserName="low")
         s3 = session(sandbox).client("s3")
-        s3.create_bucket(Bucket="bucket")
+        for bucket in ("bucket", "results"):
+            s3.create_bucket(Bucket=bucket)
+        session(sandbox).client("glue").create_database(DatabaseInput={"Name": "victim"})
+        session(sandbox).client("glue").create_table(DatabaseName="victim", TableInput=TABLE)
         session(sandbox).client("dynamodb").create_table(
             TableName="shared",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "a", "KeyType": "RANGE"}],
@@ -80,6 +90,7 @@ def attacker() -> Iterator[Attacker]:
                 StackName="victim", ChangeSetName="victim", ChangeSetType="CREATE", TemplateBody=json.dumps(TEMPLATE)
             )
         )
+        s3.put_object(Bucket="bucket", Key="own", Body=json.dumps(TEMPLATE).encode())
         for name in ("key", "versioned", "own?x", "a, b", "k\u00e9"):
             s3.put_object(Bucket="bucket", Key=name, Body=b"value")
         allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
@@ -99,21 +110,67 @@ def attacker() -> Iterator[Attacker]:
             {"Effect": "Deny", "Action": "apigateway:GET", "Resource": "arn:aws:apigateway:*::/restapis/victim"},
             {"Effect": "Allow", "Action": "secretsmanager:BatchGetSecretValue", "Resource": "*"},
             {"Effect": "Allow", "Action": "iam:DeleteAccessKey", "Resource": "arn:aws:iam::*:user/${aws:username}"},
+            {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:*:*:own*"},
+            {
+                "Effect": "Allow",
+                "Action": "glue:*",
+                "Resource": ["arn:aws:glue:*:*:catalog", "arn:aws:glue:*:*:*/own*"],
+            },
+            {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": alarm},
+            {"Effect": "Allow", "Action": "iam:CreateRole", "Resource": "arn:aws:iam::*:role/own*"},
+            {
+                "Effect": "Allow",
+                "Action": "ec2:CreateTags",
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:RequestTag/team": "own"}},
+            },
+            {"Effect": "Allow", "Action": "logs:GetLogEvents", "Resource": "*"},
+            {"Effect": "Deny", "Action": "logs:GetLogEvents", "Resource": "arn:aws:logs:*:*:*:log-stream:victim"},
             {"Effect": "Allow", "Action": "logs:StartQuery", "Resource": "arn:aws:logs:*:*:log-group:own:*"},
             {"Effect": "Allow", "Action": "athena:BatchGet*", "Resource": "arn:aws:athena:*:*:workgroup/primary"},
+            {
+                "Effect": "Allow",
+                "Action": ["athena:StartQueryExecution", "athena:GetQueryExecution"],
+                "Resource": "arn:aws:athena:*:*:workgroup/primary",
+            },
+            {"Effect": "Allow", "Action": "glue:GetDatabase", "Resource": "*"},
+            {"Effect": "Allow", "Action": "s3:*", "Resource": ["arn:aws:s3:::results", "arn:aws:s3:::results/*"]},
             {"Effect": "Allow", "Action": "sqs:AddPermission", "Resource": "arn:aws:sqs:*:*:own"},
             {"Effect": "Allow", "Action": "states:*", "Resource": "arn:aws:states:*:*:stateMachine:own"},
             {"Effect": "Allow", "Action": ["events:*", "codepipeline:*"], "Resource": "arn:aws:*:*:*:*own"},
-            {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "arn:aws:cloudformation:*:*:stack/own/*"},
-            {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"},
+            {"Effect": "Allow", "Action": "cloudformation:*", "Resource": "arn:aws:cloudformation:*:*:stack/own*/*"},
+            {
+                "Effect": "Allow",
+                "Action": "cloudformation:*",
+                "Resource": "arn:aws:cloudformation:*:*:stack/own-nested*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": "cloudformation:*",
+                "Resource": "arn:aws:cloudformation:*:*:stack/own-template*",
+            },
+            {"Effect": "Allow", "Action": "logs:*MetricFilter*", "Resource": "arn:aws:logs:*:*:log-group:own*"},
+            {"Effect": "Allow", "Action": "lambda:PublishLayerVersion", "Resource": "*"},
+            {"Effect": "Allow", "Action": "iam:*InstanceProfile", "Resource": "*"},
             {"Effect": "Allow", "Action": "ec2:AssociateIamInstanceProfile", "Resource": "*"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/versioned"},
             {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
             {"Effect": "Allow", "Action": "s3:PutBucketCORS", "Resource": "arn:aws:s3:::bucket"},
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/copy"},
             {"Effect": "Allow", "Action": "s3:PutBucketPolicy", "Resource": "arn:aws:s3:::own"},
-            {"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"},
-            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": ROLE},
+            {"Effect": "Allow", "Action": ["lambda:CreateFunction", "pipes:*"], "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": "lambda:UpdateEventSourceMapping",
+                "Resource": "arn:aws:lambda:*:*:function:own",
+            },
+            {"Effect": "Allow", "Action": "iam:PassRole", "Resource": [ROLE, "arn:aws:iam::*:role/path/*"]},
+            {"Effect": "Allow", "Action": "sts:AssumeRole*", "Resource": "arn:aws:iam::*:role/path/*"},
+            {
+                "Effect": "Allow",
+                "Action": ["scheduler:CreateSchedule", "ec2:CreateFlowLogs", "ec2:Replace*", "apigateway:P*"],
+                "Resource": "*",
+            },
             {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:*:*:function:own:live"},
             {"Effect": "Allow", "Action": "lambda:UpdateFunctionCode", "Resource": "arn:aws:lambda:*:*:function:own"},
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::iceberg/*", "arn:aws:s3:::v2*"]},

@@ -83,6 +83,13 @@ def test_source_of_copy_needs_permission(attacker: Attacker, path: str, headers:
 
 
 TARGETS = {"Rule": "own", "Targets": [{"Id": "1", "Arn": OWN_MACHINE, "RoleArn": ADMIN}]}
+PASS = f"iam:PassRole on resource: {ADMIN}"
+ASSUME = "Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack"
+OTHER_PATH = f"arn:aws:iam::{ACCOUNT}:role/path/Admin"  # of which MiniStack reads the last part
+FUNCTIONS = "/2015-03-31/functions"
+METHOD = "/restapis/own/resources/own/methods/GET"
+PATCH = {"op": "replace", "path": "/credentials", "value": ADMIN}
+ASSOCIATION = "AssociationId=iip-assoc-1&IamInstanceProfile.Name=profile"
 PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
 
 
@@ -99,9 +106,41 @@ PROFILE = "InstanceId=i-1&IamInstanceProfile.Name=profile"
             "POST",
             "iam:PassRole",
         ),
+        ("ec2", FORM, f"Action=ReplaceIamInstanceProfileAssociation&{ASSOCIATION}", "/", "POST", "iam:PassRole"),
+        ("ec2", FORM, f"Action=CreateFlowLogs&ResourceId.1=vpc-1&DeliverLogsPermissionArn={ADMIN}", "/", "POST", PASS),
+        (
+            "scheduler",
+            {},
+            json.dumps({"Target": {"Arn": OWN_MACHINE, "RoleArn": ADMIN}}),
+            "/schedules/own",
+            "POST",
+            "iam:PassRole",
+        ),
+        ("apigateway", {}, json.dumps({"credentials": ADMIN}), f"{METHOD}/integration", "PUT", "iam:PassRole"),
+        ("apigateway", {}, json.dumps({"patchOperations": [PATCH]}), f"{METHOD}/integration", "PATCH", "iam:PassRole"),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": "Admin"}), FUNCTIONS, "POST", PASS),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": f"a:b:c:d:{ACCOUNT}:role/Admin"}), FUNCTIONS, "POST", PASS),
+        ("lambda", {}, json.dumps(FUNCTION | {"Role": OTHER_PATH}), FUNCTIONS, "POST", PASS),
+        ("sts", FORM, f"{ASSUME}&RoleArn={OTHER_PATH}", "/", "POST", f"sts:AssumeRole on resource: {ADMIN}"),
         ("lambda", {}, json.dumps(CODE), "/2015-03-31/functions/own/code", "PUT", "s3:GetObject"),
+        ("lambda", {}, json.dumps({"S3Key": "own"}), "/2015-03-31/functions/own/code", "PUT", "s3:GetObject"),
     ],
-    ids=["target", "instance", "instance profile", "code"],
+    ids=[
+        "target",
+        "instance",
+        "instance profile",
+        "association",
+        "flow log",
+        "schedule",
+        "integration",
+        "change of an integration",
+        "name of a role",
+        "prefix of a role",
+        "path of a role",
+        "path of an assumed role",
+        "code",
+        "key of code",
+    ],
 )
 def test_implied_permission_is_required(
     attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str, action: str
@@ -143,6 +182,10 @@ def test_condition_for_items_applies_to_partition_key(
     assert expected == 200 or "is not authorized to perform" in text
 
 
+SEND = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessage"}
+OWN_QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:own"
+STREAM = {"logGroupName": "own", "logStreamName": "victim"}
+TAG = "Tag.{0}.Key=team&Tag.{0}.Value={1}"
 NAMED_QUERIES = JSON | {"X-Amz-Target": "AmazonAthena.BatchGetNamedQuery"}
 SECRETS = JSON | {"X-Amz-Target": "secretsmanager.BatchGetSecretValue"}
 START_QUERY = JSON | {"X-Amz-Target": "Logs_20140328.StartQuery"}
@@ -165,8 +208,52 @@ LOGS_QUERY = {
         ("lambda", {}, "", "/2015-03-31/functions/%2576ictim", "GET"),
         ("apigateway", {}, "", "/restapis/%76ictim", "GET"),
         ("s3", {}, "", "/bucket/own?attributes", "GET"),
+        ("sqs", SEND, json.dumps({"QueueUrl": "own/victim", "MessageBody": ""}), "/", "POST"),
+        ("sqs", SEND, json.dumps({"QueueUrl": f"{OWN_QUEUE}/victim", "MessageBody": ""}), "/", "POST"),
+        ("glue", JSON | {"X-Amz-Target": "AWSGlue.StartJobRun"}, '{"JobName": "victim"}', "/", "POST"),
+        (
+            "glue",
+            JSON | {"X-Amz-Target": "AWSGlue.CreateDatabase"},
+            '{"DatabaseInput": {"Name": "other"}}',
+            "/",
+            "POST",
+        ),
+        ("logs", JSON | {"X-Amz-Target": "Logs_20140328.GetLogEvents"}, json.dumps(STREAM), "/", "POST"),
+        ("iam", FORM, "Action=CreateRole&RoleName=own&Path=%2Fadmin%2F&AssumeRolePolicyDocument=%7B%7D", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.1=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.2=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.01=own", "/", "POST"),
+        ("monitoring", FORM, "Action=DescribeAlarms&AlarmNames.member.%D9%A1=own", "/", "POST"),
+        (
+            "ec2",
+            FORM,
+            f"{TAG.format(2, 'other')}&{TAG.format(1, 'own')}&Action=CreateTags&ResourceId.1=vpc-1",
+            "/",
+            "POST",
+        ),
+        ("ec2", FORM, f"{TAG.format(3, 'own')}&Action=CreateTags&ResourceId.1=vpc-1", "/", "POST"),
     ],
-    ids=["secrets", "all secrets", "log groups", "access key", "encoded twice", "encoded path", "subresource"],
+    ids=[
+        "secrets",
+        "all secrets",
+        "log groups",
+        "access key",
+        "encoded twice",
+        "encoded path",
+        "subresource",
+        "path of a queue",
+        "ARN of a queue",
+        "job",
+        "database",
+        "log stream",
+        "path of a role",
+        "list",
+        "gap in a list",
+        "zero in a list",
+        "digit in a list",
+        "two tags",
+        "gap in tags",
+    ],
 )
 def test_each_resource_needs_permission(
     attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str, method: str

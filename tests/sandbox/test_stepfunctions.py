@@ -124,3 +124,26 @@ def test_state_machine_that_waits_for_another_needs_managed_rule(stacks: Stacks,
     assert (status == "CREATE_COMPLETE") is not bool(missing)
     refused = [reason for _, _, reason in stacks.events(name) if "is not authorized to create managed-rule" in reason]
     assert bool(refused) is bool(missing)
+
+
+@pytest.mark.parametrize(
+    ("resource", "parameters"),
+    [
+        ("arn:aws:states:::aws-sdk:secretsmanager:createSecret", {"Name": "secret", "SecretString": "value"}),
+        ("arn:aws:states:::aws-sdk:Lambda:listFunctions", {}),
+        ("arn:aws:states:::aws-sdk:sfn:listStateMachines", {}),
+        ("arn:aws:states:::sns:publish", {"TopicArn": "topic", "Message": "text"}),
+        ("arn:aws:states:::states:startExecution", {"StateMachineArn": "machine"}),
+        ("arn:aws:lambda:us-east-1:111111111111:function:function", {}),
+    ],
+)
+def test_task_with_unknown_permissions_fails(stacks: Stacks, resource: str, parameters: dict[str, str]) -> None:
+    """MiniStack would run it without asking for the permissions of the state machine's role."""
+    name = resource.replace(":", "-")[-40:]
+    states = {"Task": {"Type": "Task", "Resource": resource, "Parameters": parameters, "End": True}}
+    machine = stacks.clients.client("stepfunctions").create_state_machine(
+        name=name, definition=json.dumps({"StartAt": "Task", "States": states}), roleArn=create_role(stacks, name)
+    )
+    execution = run_machine(stacks, machine["stateMachineArn"])
+    assert execution["status"] == "FAILED"
+    assert f"does not know the permissions for the resource {resource}" in execution["cause"]
