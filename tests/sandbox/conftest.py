@@ -105,7 +105,10 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "static_site:caching": "false",
             # The tests deploy other resources than the sample app.
             "deploy_pipeline:permissions": json.dumps(
-                [{"actions": [f"{service}:*" for service in SERVICES_OF_TEST_APPS], "resources": ["*"]}]
+                [
+                    {"actions": [f"{service}:*" for service in SERVICES_OF_TEST_APPS], "resources": ["*"]},
+                    {"actions": ["s3:GetObject", "kms:Decrypt"], "resources": ["*"]},  # templates of nested stacks
+                ]
             ),
             "deploy_pipeline:allow_service_wide_permissions": "true",
             "multi_region_api:regions": '["us-east-1"]',
