@@ -8,7 +8,7 @@ property replaces the resource; that of another property can lose data.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from .api_types import ResourceChangeWithValues
+from .api_types import ResourceChangeDetail, ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
 START = "{{resolve:"
@@ -19,13 +19,17 @@ SECRET_VERSION = re.compile(
 )
 
 
-def unresolved(resource: ResourceChangeWithValues) -> Iterator[tuple[str, ...]]:
+def unresolved(
+    resource: ResourceChangeWithValues, details: Iterable[ResourceChangeDetail]
+) -> Iterator[tuple[str, ...]]:
     """Return the paths of texts in the new properties with such a reference.
 
     CloudFormation shows ``Fn::GetStackOutput`` as known after the update, but does not list the property. It shows the
     ID of a resource that is updated in place, and its attributes, as they are before the update.
+
+    details: those that explain why the value of the property that they list is known only after the update.
     """
-    listed = {(detail.get("Target") or {}).get("Name") for detail in resource.get("Details") or []}
+    listed = {(detail.get("Target") or {}).get("Name") for detail in details}
     for path, text in _texts((resource["After"] or {}).get("Properties")):
         if has_unversioned(text) or (KNOWN_AFTER_APPLY in text and path[0] not in listed):
             yield path

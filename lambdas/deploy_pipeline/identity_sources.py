@@ -20,11 +20,14 @@ class Source:
 
     @classmethod
     def of(cls, resource: ResourceChangeWithValues) -> Self:
-        targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+        details = resource.get("Details") or []
+        targets = [detail.get("Target") or {} for detail in details]
         shown = [detail.get("Target") or {} for detail in resource.get("DetailsWithValues") or []]
         drifted = {str(target.get("Name")) for target in shown if "Drift" in target}
         names = [target.get("Name") for target in targets if target.get("Attribute") == "Properties"]
-        known = frozenset(name for name in names if name) | drifted | {path[0] for path in unresolved(resource)}
+        known = (
+            frozenset(name for name in names if name) | drifted | {path[0] for path in unresolved(resource, details)}
+        )
         return cls(str(resource.get("ResourceType")), known if targets and all(names) else None)
 
 

@@ -252,7 +252,7 @@ class _Inspected:
         details = resource.get("Details") or []
         identities = [identity_source(detail, value_sources) for detail in details]
         others = [detail for detail, identity in zip(details, identities, strict=True) if not identity]
-        names = _unresolved_create_only({**resource, "Details": others}, lookups)
+        names = _unresolved(resource, lookups, others)
         origins = [
             None if _never_replaces(detail) else identity for detail, identity in zip(details, identities, strict=True)
         ]
@@ -332,12 +332,14 @@ def _required(resource: ResourceChangeWithValues, origins: list[str | None]) -> 
     return None if "" in required else required
 
 
-def _unresolved_create_only(resource: ResourceChangeWithValues, lookups: Lookups) -> list[str]:
+def _unresolved(resource: ResourceChangeWithValues, lookups: Lookups, details: list[ResourceChangeDetail]) -> list[str]:
+    """Return create-only properties whose value may have changed although their text has not."""
     kind = str(resource.get("ResourceType"))
     if resource.get("Action") not in UPDATES or kind.startswith(CUSTOM):
         return []
-    paths = list(unresolved(resource))
-    return in_create_only(paths, lookups.create_only(kind)) if paths else []
+    paths = list(unresolved(resource, [detail for detail in details if not _never_replaces(detail)]))
+    create_only = lookups.create_only(kind) if paths else ()
+    return in_create_only(unresolved(resource, details) if create_only is None else paths, create_only)
 
 
 def _removed_or_replaced(item: _Inspected, policy: Policy, retained: set[str]) -> str:

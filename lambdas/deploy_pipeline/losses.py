@@ -51,7 +51,8 @@ def _losses(resource: ResourceChangeWithValues, rows: Iterable[LossyChange]) -> 
             name = row.path.split(".")[0]
             new = KNOWN_AFTER_APPLY if name in unknown else _value(after, row.steps, default)
             old, listed = _value(before, row.steps, default), is_drifted or name in changed
-            yield from _evaluate(row, old, new, listed=listed)
+            other = with_unknown_values(new, listed=name in changed)
+            yield from _evaluate(row, old, new, other, listed=listed)
 
 
 def _default(row: LossyChange, resource: ResourceChangeWithValues) -> object:
@@ -80,11 +81,15 @@ def _value(shown: object, steps: list[str], default: object) -> object:
     return shown
 
 
-def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) -> Iterator[str]:
-    """Return the reason, if the change is unsafe. `listed`: a detail lists the property, or the resource drifted."""
+def _evaluate(row: LossyChange, before: object, after: object, other: object, *, listed: bool) -> Iterator[str]:
+    """Return the reason, if the change is unsafe.
+
+    other: the new value if its references differ from the previous ones. listed: a detail lists the property, or the
+    resource drifted.
+    """
     if reason := _lost(row, before, after, listed=listed):
         yield reason
-    elif (unknown := with_unknown_values(after, listed=listed)) != after and _lost(row, before, unknown, listed=listed):
+    elif other != after and _lost(row, before, other, listed=listed):
         yield f"{row.path} has {UNRESOLVED}, so its new value is not visible"
     elif isinstance(after, str) and after.startswith(MASK):  # it can be a dynamic reference
         yield f"{row.path} is masked, so its new value is not visible"

@@ -221,7 +221,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElastiCache::ReplicationGroup", "NumNodeGroups", CHANGED, WITHOUT.format(RESHARD),
                 unless=RESHARD),
-    LossyChange("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
+    LossyChange("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, None, "days"),
     LossyChange("AWS::ElastiCache::ServerlessCache", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, None, "days"),
     LossyChange("AWS::ElasticBeanstalk::Application", "ResourceLifecycleConfig", SET,
                 "old application versions are deleted"),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .api_types import Change, ResourceChangeWithValues
 from .contexts import MASK
-from .dynamic_references import has_unversioned
+from .dynamic_references import UNRESOLVED, has_unversioned, unresolved
 from .identity_sources import unpredictable
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
@@ -60,8 +60,9 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
         )
         return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
-    if any(map(has_unversioned, after)):
-        return f"{name} has a dynamic reference without a version, so it may name a resource outside the stack"
+    details = resource.get("Details") or []
+    if any(map(has_unversioned, after)) or (details and name in {path[0] for path in unresolved(resource, details)}):
+        return f"{name} has {UNRESOLVED}, so it may name a resource outside the stack"
     new = [text for text in after if text not in (before or ())]
     if any((kind, text) not in physical_ids() for text in new if text != KNOWN_AFTER_APPLY):
         return f"{name} names a resource outside the stack, whose policy or value is overwritten"

@@ -4,12 +4,14 @@ CDK and SAM give a revision a new logical id when its content changes, so CloudF
 the old one, after everything in the stack refers to the new one. Revisions of other tools are replaced.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from .api_types import ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
 
+ARN = re.compile(r"arn:[^/]*:(?:function:|layer:|task-definition/)([^:]+)(?::.*)?")
 NewRevisions = Mapping[str, set[object]]
 # The property that names what the resource is a revision of.
 REVISION_TYPES = {
@@ -42,6 +44,8 @@ def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool
     if resource.get("Action") == "Modify":
         return True
     old, successors = _parent(kind, resource["Before"]), new.get(kind, set())
+    if old is None and resource.get("PhysicalResourceId", "").startswith("arn:"):
+        old = _name(resource["PhysicalResourceId"])
     return bool(successors) and (old is None or not successors.isdisjoint({old, None}))
 
 
@@ -50,4 +54,10 @@ def _parent(kind: str, shown: dict[str, object] | None) -> object:
     value = property_value(shown, REVISION_TYPES[kind])
     if value is ABSENT and shown:
         return object()
-    return value if isinstance(value, str) and value != KNOWN_AFTER_APPLY else None
+    return _name(value) if isinstance(value, str) and KNOWN_AFTER_APPLY not in value else None
+
+
+def _name(value: str) -> str:
+    """Return the name in an ARN of a function, layer, family or revision; other values unchanged."""
+    match = ARN.fullmatch(value)
+    return match[1] if match else value

@@ -138,3 +138,21 @@ def test_output_of_other_stack_in_create_only_property_is_not_visible(before: st
     lookups = Lookups(create_only=lambda _: ("/properties/EventSourceArn",))
     assert "may be replaced because of EventSourceArn: a dynamic ref" in reasons(mapping, lookups=lookups)
     assert not reasons(mapping, lookups=Lookups(create_only=lambda _: ("/properties/FunctionName",)))
+
+
+@pytest.mark.parametrize("before", ["svm-1", MARKER])
+def test_output_of_other_stack_beside_changed_field_is_not_visible(before: str) -> None:
+    """A detail of another field lists the property, but says that nothing is replaced."""
+    old, new = {"StorageVirtualMachineId": before, "Size": 1}, {"StorageVirtualMachineId": MARKER, "Size": 2}
+    volume = update("AWS::FSx::Volume", {"OntapConfiguration": old}, {"OntapConfiguration": new})
+    lookups = Lookups(create_only=lambda _: ("/properties/OntapConfiguration/StorageVirtualMachineId",))
+    assert "may be replaced because of OntapConfiguration" in reasons(volume, lookups=lookups)
+    assert not reasons(volume, lookups=Lookups(create_only=lambda _: ("/properties/Name",)))
+
+
+@pytest.mark.parametrize("status", [None, "MODIFIED"])
+def test_output_of_other_stack_in_drifted_resource_is_not_visible(status: str | None) -> None:
+    retention = {"MessageRetentionPeriod": MARKER}
+    queue = update("AWS::SQS::Queue", retention | {"DelaySeconds": 1}, retention | {"DelaySeconds": 2})
+    queue["ResourceChange"] |= {"ResourceDriftStatus": status} if status else {}
+    assert "MessageRetentionPeriod has a dynamic ref" in reasons(queue, lookups=Lookups(create_only=lambda _: ()))

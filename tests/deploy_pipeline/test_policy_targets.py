@@ -140,3 +140,11 @@ def test_target_that_is_attribute_of_changed_resource_is_unsafe() -> None:
         policy["ResourceChange"]["Details"] = [detail("Never", "Dynamic", name="Queues", source=source, entity=entity)]
         found = reasons(policy, url, queue)
         assert expected in found if expected else not found
+
+
+def test_target_that_is_output_of_other_stack_is_unsafe() -> None:
+    """No detail lists it, and CloudFormation shows it as known after the update."""
+    before, after = ({"PolicyDocument": {"Statement": [ALLOW | {"Sid": sid}]}, "Queues": [MARKER]} for sid in "ab")
+    queue = update("AWS::SQS::Queue", {}, {"DelaySeconds": 1})
+    found = reasons(update("AWS::SQS::QueuePolicy", before, after, "Policy"), queue)
+    assert "or the output of another stack, so it may name a resource outside the stack" in found

@@ -77,3 +77,25 @@ def test_replacement_of_task_definition_is_safe() -> None:
     dependent = change("Modify", "Other", "A::B::C", Replacement="Conditional", Details=schedule)
     assert reasons(task, dependent) == "it may be replaced because of Task", "its ARN does not stay the same"
     assert reasons(task, policy=Policy(revisions=False)) == "it is replaced because of ContainerDefinitions"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arn"),
+    [
+        (VERSION, "FunctionName", "arn:aws:lambda:us-east-1:111111111111:function:orders"),
+        ("AWS::Lambda::LayerVersion", "LayerName", "arn:aws:lambda:us-east-1:111111111111:layer:orders"),
+        ("AWS::ECS::TaskDefinition", "Family", "arn:aws:ecs:us-east-1:111111111111:task-definition/orders"),
+    ],
+)
+def test_removed_revision_is_known_by_its_arn(kind: str, name: str, arn: str) -> None:
+    """CloudFormation shows a reference in a removed resource as known after the update."""
+    context = json.dumps({"Properties": {name: MARKER}})
+    old = change("Remove", "Old", kind, PhysicalResourceId=f"{arn}:3", BeforeContext=context)
+
+    def successor(value: str) -> Any:
+        return change("Add", "New", kind, AfterContext=json.dumps({"Properties": {name: value}}))
+
+    assert not reasons(old, successor("orders"))
+    assert not reasons(old, successor(arn))
+    assert not reasons(old, successor(MARKER))
+    assert reasons(old, successor("payments")) == "it is deleted"
