@@ -11,7 +11,7 @@ from .api_types import ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
 
-ARN = re.compile(r"arn:[^/]*:(?:function:|layer:|task-definition/)([^:]+)(?::.*)?")
+ARN = re.compile(r"arn:(?:[^:]*:){4}(?:function:|layer:|task-definition/)([^:]+)(?::.*)?")
 NewRevisions = Mapping[str, set[object]]
 # The property that names what the resource is a revision of.
 REVISION_TYPES = {

@@ -1,6 +1,7 @@
 """Revisions can be superseded: a push of code, a new route, or a new image is safe; the removal of the last is not."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ def test_replacement_of_task_definition_is_safe() -> None:
     [
         (VERSION, "FunctionName", "arn:aws:lambda:us-east-1:111111111111:function:orders"),
         ("AWS::Lambda::LayerVersion", "LayerName", "arn:aws:lambda:us-east-1:111111111111:layer:orders"),
+        (VERSION, "FunctionName", "arn:aws:lambda:us-east-1:111111111111:function:function"),
         ("AWS::ECS::TaskDefinition", "Family", "arn:aws:ecs:us-east-1:111111111111:task-definition/orders"),
     ],
 )
@@ -95,7 +97,7 @@ def test_removed_revision_is_known_by_its_arn(kind: str, name: str, arn: str) ->
     def successor(value: str) -> Any:
         return change("Add", "New", kind, AfterContext=json.dumps({"Properties": {name: value}}))
 
-    assert not reasons(old, successor("orders"))
+    assert not reasons(old, successor(re.split("[:/]", arn)[-1]))
     assert not reasons(old, successor(arn))
     assert not reasons(old, successor(MARKER))
-    assert reasons(old, successor("payments")) == "it is deleted"
+    assert reasons(old, successor("3")) == reasons(old, successor("payments")) == "it is deleted"
