@@ -11,7 +11,7 @@ from .contexts import MASK, TRUNCATED, UNKNOWN, is_too_deep
 from .drift import SYNC
 from .dynamic_references import UNRESOLVED, with_unknown_values
 from .identity_sources import unpredictable
-from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange
+from .lossy_changes import ANY_TYPE, LOSSY_CHANGES, POLICY_ATTRIBUTES, LossyChange
 from .lossy_conditions import KNOWN_AFTER_APPLY, UNLIMITED, HiddenValueError
 from .nesting import MAX_VALUE_LEVELS
 
@@ -34,10 +34,12 @@ def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
         return
     types = (ANY_TYPE,) if resource.get("Action") == SYNC else (ANY_TYPE, resource.get("ResourceType"))
     rows = [row for row in LOSSY_CHANGES if row.type in types]
-    reasons = list(_losses(resource, rows))
+    reasons: list[str] = []
     if previous:  # the actual state lacks policies, and properties that cannot be read
         missing = [row for row in rows if _value(before, row.steps, None) is None]
         reasons += _losses({**resource, "Before": previous}, missing)
+        rows = [row for row in rows if row not in missing or row.path not in POLICY_ATTRIBUTES]
+    reasons += _losses(resource, rows)
     yield from dict.fromkeys(reasons)
 
 

@@ -208,6 +208,8 @@ def test_command_line_requires_drift_aware_change_set(
         ),
         ("AWS::Rbin::Rule", {"Properties": {"LockConfiguration": {"UnlockDelay": {}}}}, {}, "is changed or removed"),
         ("AWS::SQS::Queue", {"DeletionPolicy": "Retain"}, {"DeletionPolicy": "Retain"}, ""),
+        ("AWS::RDS::DBInstance", {"DeletionPolicy": "Delete"}, {"DeletionPolicy": "Delete"}, ""),
+        ("AWS::RDS::DBInstance", {"DeletionPolicy": "Snapshot"}, {"DeletionPolicy": "Delete"}, "Snapshot -> Delete"),
     ],
 )
 def test_value_that_actual_state_lacks_is_compared_with_previous_deployment(
