@@ -38,7 +38,7 @@ SPACE := $(subst ,, )
 OF_SYSTEM = $(if $(SYSTEM),-k "$(subst $(SPACE), or ,$(strip $(SYSTEM)))")
 
 .DEFAULT_GOAL := help
-.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis generators unit templates e2e lint types test docs audit grants bench pictures lock clean help
+.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis generators unit templates e2e lint types test docs audit grants bench pictures lock sbom clean help
 
 #@ Try it
 
@@ -80,12 +80,12 @@ destroy: setup ## destroy a stack in your AWS account: make destroy STACK=Static
 setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and the CDK CLI below this folder
 	@:
 
-.venv/done: locks/dev.txt
+.venv/done: locks/requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/dev.txt \
+	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/requirements-dev.txt \
 	  | sed -un -e 's/^ *Downloading \(.* MB)\).*/  \1/p' -e 's/^ *Using cached \(.* MB)\).*/  \1/p' -e 's/^Installing .*/  installing/p'
 	@touch $@
 
@@ -97,20 +97,20 @@ node_modules/done: package.json package-lock.json .venv/done
 analysis: setup .venv/analysis ## install H2O, Java and other packages for analytics_host (about 450 MB)
 
 # Not part of setup, because deploying and the other systems don't need it.
-.venv/analysis: .venv/done locks/analysis.txt
+.venv/analysis: .venv/done locks/requirements-analysis.txt
 	@echo "Setting up H2O, Java, pandas and Jupyter's kernel in .venv (about 450 MB, a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/analysis.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements-analysis.txt
 	@touch $@
 
 generators: setup .cache/generators/done ## install MkDocs, Sphinx and SvelteKit, whose sites the tests of static_site build (about 180 MB)
 	@:
 
 # A separate environment, because these tests are skipped without it: a failure to install it is only reported.
-.cache/generators/done: locks/generators.txt tests/sandbox/generators/package-lock.json .venv/done
+.cache/generators/done: locks/requirements-generators.txt tests/sandbox/generators/package-lock.json .venv/done
 	@echo "Setting up site generators in .cache/generators (about 180 MB, less than a minute)"
 	@mkdir -p .cache/generators && cp tests/sandbox/generators/package*.json .cache/generators
 	@{ $(PYTHON) -m venv .cache/generators/venv && \
-	  .cache/generators/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/generators.txt && \
+	  .cache/generators/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements-generators.txt && \
 	  cd .cache/generators && npm ci --ignore-scripts --loglevel=error --no-audit --no-fund && touch done; } || \
 	  echo "The site generators could not be installed. Tests that need them will be skipped."
 
@@ -144,10 +144,10 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 	@python -m audit --checkov .audit/bin/checkov
 
 # A separate environment, because its pins conflict with the project's.
-.audit/done: locks/audit.txt .venv/done
+.audit/done: locks/requirements-audit.txt .venv/done
 	@echo "Setting up Checkov in .audit (about 300 MB, a minute or two)"
 	@$(PYTHON) -m venv .audit
-	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
+	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements-audit.txt
 	@touch $@
 
 grants: $(NEEDED) ## run the walkthroughs in the sandbox, and document their policies and unused grants (ARGS=--remove: run them without each grant)
@@ -157,10 +157,10 @@ bench: setup analysis .bench/done ## run the benchmarks and write docs/benchmark
 	@python -m bench $(ARGS)
 
 # A separate environment, because its pins conflict with the project's.
-.bench/done: locks/bench.txt .venv/done
+.bench/done: locks/requirements-bench.txt .venv/done
 	@echo "Setting up cloud-custodian in .bench (about 100 MB)"
 	@$(PYTHON) -m venv .bench
-	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements-bench.txt
 	@touch $@
 
 pictures: setup analysis ## update the screenshots in docs/ (needs chromium and chromium-driver)
@@ -172,11 +172,25 @@ pictures: setup analysis ## update the screenshots in docs/ (needs chromium and 
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@for name in dev analysis audit bench generators; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/$$name.txt; done
+	@for name in dev analysis audit bench generators sbom; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/requirements-$$name.txt; done
+
+sbom: .cache/sbom/done ## write sbom.cdx.json: all Python and npm packages, and actions, of the last commit as CycloneDX
+	@rm -rf .cache/sbom/commit && mkdir .cache/sbom/commit && git archive HEAD | tar -x -C .cache/sbom/commit
+	@SYFT_JAVASCRIPT_INCLUDE_DEV_DEPENDENCIES=true SYFT_CHECK_FOR_APP_UPDATE=false \
+	  .cache/sbom/venv/bin/syft scan --quiet dir:.cache/sbom/commit --source-name aws-reference-architectures \
+	  --source-version "$$(git rev-parse HEAD)" --output cyclonedx-json=sbom.cdx.json
+	@echo "The SBOM is in sbom.cdx.json."
+
+# A separate environment, because nothing else needs it.
+.cache/sbom/done: locks/requirements-sbom.txt .venv/done
+	@echo "Setting up Syft in .cache/sbom (about 60 MB)"
+	@$(PYTHON) -m venv .cache/sbom/venv
+	@.cache/sbom/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements-sbom.txt
+	@touch $@
 
 clean: ## delete everything that was installed or written below this folder, including reports
-	@rm -rf .venv .audit .bench node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .audit .bench node_modules cdk.out sbom.cdx.json .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list the targets

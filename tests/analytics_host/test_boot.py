@@ -312,7 +312,7 @@ def test_notebook_environment_is_complete_without_password(computer: Computer) -
 
 
 def test_host_package_versions_match_the_project() -> None:
-    lock = (ROOT / "locks" / "analysis.txt").read_text()
+    lock = (ROOT / "locks" / "requirements-analysis.txt").read_text()
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \n]+)", lock, re.MULTILINE))
     project = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     text = (HOST / "requirements.txt").read_text()
