@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from lambdas.deploy_pipeline.artifact import MAX_DIRECTORY_BYTES, read_template
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
-from lambdas.deploy_pipeline.inspection import Policy, violations
+from lambdas.deploy_pipeline.inspection import Policy, findings
 from sandbox.process import ROOT
 
 from .report import Row, Section
@@ -28,9 +28,9 @@ FILES = (1_000, 10_000, 100_000)  # in an artifact
 TOO_MANY_FILES = 150_000
 INSPECT = """import json
 from pathlib import Path
-from lambdas.deploy_pipeline.inspection import Policy, violations
+from lambdas.deploy_pipeline.inspection import Policy, findings
 changes = json.loads(Path({path!r}).read_text())
-if list(violations(changes, Policy())):
+if any(finding.violation for finding in findings(changes, Policy())):
     raise SystemExit("a change is not safe")"""
 STACK = """import aws_cdk as cdk, sys
 app = cdk.App(outdir=sys.argv[1], tree_metadata=False)
@@ -105,7 +105,7 @@ def _inspection_rows(progress: Progress, folder: Path) -> Iterator[Row]:
 
 def _seconds(many: list[Any]) -> float:
     started = time.perf_counter()
-    if list(violations(many, Policy())):
+    if any(finding.violation for finding in findings(many, Policy())):
         raise BenchError("a change is not safe")
     return time.perf_counter() - started
 

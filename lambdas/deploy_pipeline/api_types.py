@@ -35,6 +35,7 @@ class ResourceChange(TypedDict, total=False):
 
     ResourceDriftStatus, PreviousDeploymentContext: only in drift-aware change sets.
     DetailsWithValues: added from the description with values.
+    UndecidedParameters: added to nested stacks, see `undecided_conditions`.
     """
 
     Action: str
@@ -50,6 +51,7 @@ class ResourceChange(TypedDict, total=False):
     PreviousDeploymentContext: str
     ResourceDriftStatus: str
     DetailsWithValues: list[ResourceChangeDetail]
+    UndecidedParameters: list[str]
 
 
 class ResourceChangeWithValues(ResourceChange):
@@ -70,6 +72,13 @@ class Change(TypedDict, total=False):
     ResourceChange: ResourceChange
 
 
+class StackParameter(TypedDict):
+    """A parameter of a stack; a value with ``NoEcho`` is masked."""
+
+    ParameterKey: str
+    ParameterValue: NotRequired[str]
+
+
 class ChangeSetDescription(TypedDict):
     """A page of DescribeChangeSet."""
 
@@ -77,5 +86,6 @@ class ChangeSetDescription(TypedDict):
     StatusReason: NotRequired[str]
     ExecutionStatus: str
     DeploymentMode: NotRequired[str]
+    Parameters: NotRequired[list[StackParameter]]
     Changes: NotRequired[list[Change]]
     NextToken: NotRequired[str]

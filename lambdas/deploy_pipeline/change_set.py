@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
 from botocore.exceptions import ClientError
 
-from .api_types import Change, ChangeSetDescription, ResourceChange
+from .api_types import Change, ChangeSetDescription, ResourceChange, StackParameter
 from .errors import ChangeSetDeletedError
 from .inspection import Finding, Policy, Violation, findings
 from .lookups import lookups
@@ -17,6 +17,7 @@ from .operation_events import refusals, warnings
 from .report import markdown
 from .stack import change_set_name, is_stack_missing
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
+from .undecided_conditions import undecided_parameters
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
@@ -147,9 +148,9 @@ def inspect(
     stack_lookups = lookups(cloudformation, stack_name)
     all_findings: list[Finding] = []
     validation: list[str] = []
-    for change_set, path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name):
-        all_findings += findings(changes, policy, path, stack_lookups)
-        validation += warnings(cloudformation, path, **change_set)
+    for stack in _stacks(cloudformation, change_set_id, stack_name):
+        all_findings += findings(stack.changes, policy, stack.path, stack_lookups)
+        validation += warnings(cloudformation, stack.path, **stack.change_set)
     unsafe = [violation for finding in all_findings if (violation := finding.violation)]
     report = store_report(markdown(stack_name, all_findings))
     noun = "change" if len(unsafe) == 1 else "changes"
@@ -211,34 +212,50 @@ def _digest(unsafe: list[Violation]) -> str:
     return hashlib.sha256(json.dumps(sorted(map(astuple, unsafe))).encode()).hexdigest()
 
 
-def _changes_by_stack(
+@dataclass(frozen=True)
+class _Stack:
+    """The change set of the stack or of one of its nested stacks, and the path of the nested stack."""
+
+    change_set: "DescribeEventsInputTypeDef"
+    path: str
+    changes: list[Change]
+    parameters: list[StackParameter]
+
+
+def _stacks(
     cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str | None, path: str = ""
-) -> "Iterator[tuple[DescribeEventsInputTypeDef, str, list[Change]]]":
-    """Return all changes to the stack and to each of its nested stacks, with the change set and the stack's path."""
-    changes = _changes(cloudformation, change_set_id, stack_name)
-    _add_values(changes, _changes(cloudformation, change_set_id, stack_name, values=True))
+) -> list[_Stack]:
+    """Return all changes to the stack, then those to each of its nested stacks."""
+    pages = list(_pages(cloudformation, change_set_id, stack_name))
+    changes = _changes(pages)
+    _add_values(changes, _changes(_pages(cloudformation, change_set_id, stack_name, values=True)))
     names: DescribeEventsInputTypeDef = {"ChangeSetName": change_set_id}
     if stack_name:
         names["StackName"] = stack_name
-    yield names, path, changes
+    stacks = [_Stack(names, path, changes, pages[0].get("Parameters", []))]
     for change in changes:
         resource = change.get("ResourceChange") or {}
-        if resource.get("ChangeSetId"):
-            child = f"{path}{resource.get('LogicalResourceId', '?')}/"
-            yield from _changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
+        if nested_id := resource.get("ChangeSetId"):
+            nested = _stacks(cloudformation, nested_id, None, f"{path}{resource.get('LogicalResourceId', '?')}/")
+            resource["UndecidedParameters"] = undecided_parameters(cloudformation, nested_id, nested[0].parameters)
+            stacks += nested
+    return stacks
 
 
-def _changes(
+def _changes(pages: Iterable[ChangeSetDescription]) -> list[Change]:
+    return [change for page in pages for change in page.get("Changes", [])]
+
+
+def _pages(
     cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str | None, *, values: bool = False
-) -> list[Change]:
-    changes: list[Change] = []
+) -> Iterator[ChangeSetDescription]:
     token = None
     while True:
         page = _describe(cloudformation, change_set_id, stack_name, token, values=values)
-        changes += page.get("Changes", [])
+        yield page
         token = page.get("NextToken")
         if not token:
-            return changes
+            return
 
 
 def _add_values(changes: list[Change], with_values: list[Change]) -> None:

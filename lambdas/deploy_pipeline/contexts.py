@@ -17,13 +17,19 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
 
     In a listed property, a reference that is not visible before the update differs from every one after it.
     """
-    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
     names = {(detail.get("Target") or {}).get("Name") for detail in resource.get("Details") or []}
-    if before and isinstance(properties := before.get("Properties"), dict):
-        listed = {name: value for name, value in properties.items() if name in names}
-        before["Properties"] = properties | json.loads(json.dumps(listed).replace(KNOWN_AFTER_APPLY, UNKNOWN))
-    previous = _parsed(resource.get("PreviousDeploymentContext"))
-    return {**resource, "Before": before, "Previous": previous, "After": after}
+    before, previous = (
+        _with_unknown(_parsed(context), names)
+        for context in (resource.get("BeforeContext"), resource.get("PreviousDeploymentContext"))
+    )
+    return {**resource, "Before": before, "Previous": previous, "After": _parsed(resource.get("AfterContext"))}
+
+
+def _with_unknown(shown: dict[str, object] | None, names: set[str | None]) -> dict[str, object] | None:
+    if not shown or not isinstance(properties := shown.get("Properties"), dict):
+        return shown
+    listed = {name: value for name, value in properties.items() if name in names}
+    return shown | {"Properties": properties | json.loads(json.dumps(listed).replace(KNOWN_AFTER_APPLY, UNKNOWN))}
 
 
 def digest(resource: ResourceChangeWithValues) -> str:

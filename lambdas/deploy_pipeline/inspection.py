@@ -168,21 +168,13 @@ class Finding:
         return Violation(self.logical_id, self.physical_id, self.type, self.action, self.why, self.values)
 
 
-def violations(
-    changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
-) -> Iterator[Violation]:
-    """Return the unsafe ones of all changes to one stack, each a ``Change`` of DescribeChangeSet.
-
-    `path` is the path of a nested stack, which ends with a slash.
-    """
-    violations = (finding.violation for finding in findings(changes, policy, path, lookups))
-    return (violation for violation in violations if violation)
-
-
 def findings(
     changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
 ) -> Iterator[Finding]:
-    """Return a finding for each of all changes to one stack."""
+    """Return a finding for each of all changes to one stack, each a ``Change`` of DescribeChangeSet.
+
+    path: that of a nested stack, which ends with a slash.
+    """
     changes = list(changes)
     resources = [with_values(change.get("ResourceChange") or {}) for change in changes]
     value_sources, types = sources(resources), remaining_types(changes)
@@ -283,9 +275,16 @@ def _reasons(
         yield _removed_or_replaced(item, policy, retained)
     if item.unresolved and not policy.conditional and not superseded:
         yield f"it may be replaced because of {', '.join(item.unresolved)}: {UNRESOLVED}"
+    if not policy.dynamic and item.resource.get("Action") in UPDATES:
+        yield _undecided(item.resource.get("UndecidedParameters") or [])
     yield from in_place
     if policy.drift == "reject":
         yield from drift(item.resource)
+
+
+def _undecided(parameters: Iterable[str]) -> str:
+    names = ", ".join(parameters)
+    return f"its conditions use parameters whose values are not visible: {names}" if names else ""
 
 
 def _in_place_reasons(resource: ResourceChangeWithValues, lookups: Lookups, types: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,8 @@ from .api_types import ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 from .property_values import ABSENT, property_value
 
-ARN = re.compile(r"arn:(?:[^:]*:){4}(?:function:|layer:|task-definition/)([^:]+)(?::.*)?")
+# Of a revision: the ARN of its function, layer or family, and the name in it.
+ARN = re.compile(r"(arn:(?:[^:]*:){4}(?:function:|layer:|task-definition/)([^:]+))(?::.*)?")
 NewRevisions = Mapping[str, set[object]]
 # The property that names what the resource is a revision of.
 REVISION_TYPES = {
@@ -43,10 +44,9 @@ def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool
         return False
     if resource.get("Action") == "Modify":
         return True
-    old, successors = _parent(kind, resource["Before"]), new.get(kind, set())
-    if old is None and resource.get("PhysicalResourceId", "").startswith("arn:"):
-        old = _name(resource["PhysicalResourceId"])
-    return bool(successors) and (old is None or not successors.isdisjoint({old, None}))
+    match, successors = ARN.fullmatch(resource.get("PhysicalResourceId", "")), new.get(kind, set())
+    old = set(match.groups()) if match else {_parent(kind, resource["Before"])}
+    return bool(successors) and (None in old or not successors.isdisjoint({*old, None}))
 
 
 def _parent(kind: str, shown: dict[str, object] | None) -> object:
@@ -54,10 +54,4 @@ def _parent(kind: str, shown: dict[str, object] | None) -> object:
     value = property_value(shown, REVISION_TYPES[kind])
     if value is ABSENT and shown:
         return object()
-    return _name(value) if isinstance(value, str) and KNOWN_AFTER_APPLY not in value else None
-
-
-def _name(value: str) -> str:
-    """Return the name in an ARN of a function, layer, family or revision; other values unchanged."""
-    match = ARN.fullmatch(value)
-    return match[1] if match else value
+    return value if isinstance(value, str) and KNOWN_AFTER_APPLY not in value else None

@@ -156,7 +156,7 @@ class DeploymentStateMachine(Construct):
         )
 
     def _inspector(self) -> StandardFunction:
-        calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
+        calls = ["DescribeChangeSet", "DescribeEvents", "GetTemplate", "ListStackResources"]
         function = self._reader("ChangeSet", "change_set", calls, "Finds changes that delete, replace or lose data")
         function.add_environment("BUCKET", self.inputs.bucket_name)
         reports = self.inputs.arn_for_objects(f"{PREFIX}*")

@@ -3,10 +3,15 @@
 import json
 from typing import Any
 
-from lambdas.deploy_pipeline.inspection import Lookups, Policy, violations
+from lambdas.deploy_pipeline.inspection import Lookups, Policy, Violation, findings
 
 MARKER = "{{changeSet:KNOWN_AFTER_APPLY}}"
 ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Principal": "*", "Resource": "arn:aws:s3:::orders/*"}
+
+
+def violations(changes: Any, policy: Policy, path: str = "", lookups: Lookups | None = None) -> list[Violation]:
+    """Return the unsafe changes to a stack."""
+    return [unsafe for finding in findings(changes, policy, path, lookups) if (unsafe := finding.violation)]
 
 
 def reasons(*changes: Any, policy: Policy | None = None, lookups: Lookups | None = None) -> str:

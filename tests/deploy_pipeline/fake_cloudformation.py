@@ -31,6 +31,7 @@ class FakeCloudFormation(FakeClient):
     before: by operation, a function that is called once before it, as another client would act.
     statuses: by verb, the statuses of a stack in the next descriptions; the last one remains.
     changes: of all change sets. nested: changes of nested change sets, by ARN. reasons: their status reasons, by ARN.
+    parameters, templates: of nested change sets, by ARN.
     failed_events: of DescribeEvents, by ARN of a change set or stack, or by operation.
     resources: physical IDs in every stack. schemas: by resource type.
     change_set: fields of the next descriptions of change sets; the last one remains.
@@ -45,6 +46,8 @@ class FakeCloudFormation(FakeClient):
         self.changes: list[dict[str, Any]] = []
         self.nested: dict[str, list[dict[str, Any]]] = {}
         self.reasons: dict[str, str] = {}
+        self.parameters: dict[str, dict[str, str]] = {}
+        self.templates: dict[str, Any] = {}
         self.failed_events: dict[str, list[dict[str, Any]]] = {}
         self.resources: list[str] = []
         self.schemas: dict[str, dict[str, Any]] = {}
@@ -128,7 +131,9 @@ class FakeCloudFormation(FakeClient):
         self._called("describe_change_set")
         assert StackName or ChangeSetName.startswith("arn:"), "a name without a stack is ambiguous"
         if ChangeSetName in self.nested:
+            parameters = self.parameters.get(ChangeSetName, {}).items()
             return self._page(self.nested[ChangeSetName], NextToken) | {
+                "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters],
                 "Status": "CREATE_COMPLETE",
                 "ExecutionStatus": "AVAILABLE",
                 "StatusReason": self.reasons.get(ChangeSetName, ""),
@@ -137,6 +142,11 @@ class FakeCloudFormation(FakeClient):
         state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]
         names = {"ChangeSetId": change_set["arn"], "StackName": change_set["stack"]}
         return self._page(self.changes, NextToken) | names | state
+
+    def get_template(self, ChangeSetName: str, TemplateStage: str) -> dict[str, Any]:
+        self._called("get_template")
+        assert TemplateStage == "Processed", "macros can add conditions"
+        return {"TemplateBody": self.templates[ChangeSetName]}
 
     def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("execute_change_set")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lambdas.deploy_pipeline.change_set import Inspection, inspect
-from lambdas.deploy_pipeline.inspection import Policy, violations
+from lambdas.deploy_pipeline.inspection import Policy
 
-from .changes import MARKER, bucket_policy, change, deny, detail, update
+from .changes import MARKER, bucket_policy, change, deny, detail, update, violations
 from .fake_cloudformation import FakeCloudFormation
 from .machine_run import APP
 

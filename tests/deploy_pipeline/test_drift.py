@@ -235,6 +235,16 @@ def test_value_in_actual_state_is_not_compared_with_previous_deployment() -> Non
     assert not reasons(kept)
 
 
+def test_reference_that_previous_deployment_does_not_show_is_another_one() -> None:
+    policy = update("AWS::S3::BucketPolicy", bucket_policy(), bucket_policy(*deny(MARKER)))
+    previous = {"Properties": bucket_policy(*deny(MARKER))}
+    policy["ResourceChange"] |= {
+        "BeforeContext": json.dumps({"Properties": {}}),
+        "PreviousDeploymentContext": json.dumps(previous),
+    }
+    assert "loses or changes a `Deny` statement" in reasons(policy)
+
+
 def test_denial_added_outside_cloudformation_is_lost_although_template_is_unchanged() -> None:
     """The template refers to a bucket updated in place; the details of the standard description may omit the drift."""
     added = bucket_policy(*deny("a", "b"))

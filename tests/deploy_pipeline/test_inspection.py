@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.deploy_pipeline.inspection import Policy, violations
+from lambdas.deploy_pipeline.inspection import Policy
 
-from .changes import change, detail
+from .changes import change, detail, violations
 
 DEFAULT = Policy()
 CONDITIONAL = {"Replacement": "Conditional"}

@@ -8,12 +8,12 @@ import pytest
 
 from lambdas.deploy_pipeline.approval import parse_decision
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.inspection import Policy, violations
+from lambdas.deploy_pipeline.inspection import Policy
 from lambdas.deploy_pipeline.lookups import lookups
 from lambdas.deploy_pipeline.nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 from lambdas.deploy_pipeline.trigger import Trigger
 
-from .changes import change, detail
+from .changes import change, detail, violations
 
 MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
 LEVELS = [MAX_VALUE_LEVELS + 1, 600, 5000, 90_000]

@@ -101,3 +101,5 @@ def test_removed_revision_is_known_by_its_arn(kind: str, name: str, arn: str) ->
     assert not reasons(old, successor(arn))
     assert not reasons(old, successor(MARKER))
     assert reasons(old, successor("3")) == reasons(old, successor("payments")) == "it is deleted"
+    other_account = arn.replace("111111111111", "000000000000")
+    assert reasons(old, successor(other_account)) == "it is deleted"

@@ -184,7 +184,11 @@ def test_stack_named_like_nested_stack_is_not_deletable(template: dict[str, Any]
 
 def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
     nested = "stack/prod-sample-app-Child-1ABCDEF234567/1"
-    for word, action in (("ChangeSetRole", "DescribeChangeSet"), ("FirstFailure", "DescribeStackEvents")):
+    for word, action in (
+        ("ChangeSetRole", "DescribeChangeSet"),
+        ("ChangeSetRole", "GetTemplate"),
+        ("FirstFailure", "DescribeStackEvents"),
+    ):
         role = logical_id(template, "AWS::IAM::Role", word)
         assert is_allowed(template, role, f"cloudformation:{action}", nested), action
 
@@ -220,7 +224,7 @@ def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any],
 def test_functions_cannot_change_stacks(template: dict[str, Any]) -> None:
     expected = {
         "CheckStack": {"DescribeStackEvents", "DescribeStacks", "GetTemplateSummary"},
-        "ChangeSetRole": {"DescribeChangeSet", "DescribeEvents", "DescribeType", "ListStackResources"},
+        "ChangeSetRole": {"DescribeChangeSet", "DescribeEvents", "DescribeType", "GetTemplate", "ListStackResources"},
         "FirstFailure": {"DescribeEvents", "DescribeStackEvents"},
         "CleanUp": {"DeleteChangeSet", "DescribeChangeSet"},
         "TriggerRole": set(),

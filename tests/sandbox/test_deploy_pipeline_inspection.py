@@ -31,6 +31,14 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
     assert not app.left()
 
 
+def nested(app: Deployment, key: str, template: dict[str, Any], **parameters: Any) -> dict[str, Any]:
+    """Upload a template, and return a nested stack of it."""
+    key = f"{app.name}/{key}"
+    app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps(template).encode())
+    url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
+    return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url, "Parameters": parameters}}
+
+
 @pytest.mark.reliability(
     "deploy_pipeline",
     "System-specific",
@@ -40,24 +48,59 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
     ),
 )
 def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
-    def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
-        key = f"{app.name}/{key}"
-        app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
-        url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
-        return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+    def resources(key: str, resources: dict[str, Any]) -> dict[str, Any]:
+        return nested(app, key, {"Resources": resources})
 
-    inner = nested("inner-1", {"Queue": QUEUE, "Topic": TOPIC})
-    app.create({"Child": nested("outer-1", {"Inner": inner})})
-    ended = app.deploy({"Child": nested("outer-2", {"Inner": nested("inner-2", {"Queue": LONGER})})})
+    inner = resources("inner-1", {"Queue": QUEUE, "Topic": TOPIC})
+    app.create({"Child": resources("outer-1", {"Inner": inner})})
+    ended = app.deploy({"Child": resources("outer-2", {"Inner": resources("inner-2", {"Queue": LONGER})})})
     assert ended["error"] == "UnsafeChanges", ended
     assert ended["cause"].splitlines()[1:] == ["- Child/Inner/Topic (AWS::SNS::Topic), Remove: it is deleted"]
-    ended = app.deploy({"Child": nested("outer-3", {"Inner": nested("inner-3", {"Queue": LONGER, "Topic": TOPIC})})})
+    ended = app.deploy(
+        {"Child": resources("outer-3", {"Inner": resources("inner-3", {"Queue": LONGER, "Topic": TOPIC})})}
+    )
     assert json.loads(ended["output"])["outcome"] == "updated", ended
     ended = app.deploy(
-        {"Child": nested("outer-4", {"Inner": nested("inner-4", {"Queue": QUEUE})})},
+        {"Child": resources("outer-4", {"Inner": resources("inner-4", {"Queue": QUEUE})})},
         policy={"exemptLogicalIds": ["Child/Inner/Topic"]},
     )
     assert json.loads(ended["output"])["outcome"] == "updated", ended
+    assert not app.left()
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="a condition of a nested stack depends on an output, which its change set replaces by a placeholder",
+)
+def test_condition_of_nested_stack_on_output_is_rejected(app: Deployment) -> None:
+    """With the placeholder, the stage is not `prod`, so the change set does not list the removal of the topic."""
+
+    def apps(number: int, **topic: str) -> dict[str, Any]:
+        config = {"Resources": {"Topic": TOPIC}, "Outputs": {"Stage": {"Value": "prod"}}}
+        data = {
+            "Parameters": {"Stage": {"Type": "String"}},
+            "Conditions": {"NotProd": {"Fn::Not": [{"Fn::Equals": [{"Ref": "Stage"}, "prod"]}]}},
+            "Resources": {"Queue": QUEUE, "Topic": TOPIC | topic},
+        }
+        stage = {"Fn::GetAtt": ["Config", "Outputs.Stage"]}
+        return {
+            "Config": nested(app, f"config-{number}", config),
+            "Data": nested(app, f"data-{number}", data, Stage=stage),
+        }
+
+    app.create(apps(1))
+    ended = app.deploy(apps(2, Condition="NotProd"))
+    assert ended["error"] == "UnsafeChanges", ended
+    why = "Modify: its conditions use parameters whose values are not visible: Stage"
+    assert ended["cause"].splitlines()[1:] == [f"- Data (AWS::CloudFormation::Stack), {why}"]
+    ended = app.deploy(apps(3, Condition="NotProd"), policy={"dynamic": "allow"})
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    data = app.cloudformation.describe_stack_resource(StackName=app.stack, LogicalResourceId="Data")
+    left = app.cloudformation.list_stack_resources(StackName=data["StackResourceDetail"]["PhysicalResourceId"])[
+        "StackResourceSummaries"
+    ]
+    assert [item["LogicalResourceId"] for item in left if item["ResourceStatus"] != "DELETE_COMPLETE"] == ["Queue"]
     assert not app.left()
 
 
