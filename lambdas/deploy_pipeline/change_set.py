@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from .api_types import Change, ChangeSetDescription, ResourceChange, StackParameter
 from .errors import ChangeSetDeletedError
-from .inspection import Finding, Policy, Violation, findings
+from .inspection import UPDATES, Finding, Policy, Violation, findings
 from .lookups import lookups
 from .operation_events import refusals, warnings
 from .report import markdown
@@ -237,7 +237,8 @@ def _stacks(
         resource = change.get("ResourceChange") or {}
         if nested_id := resource.get("ChangeSetId"):
             nested = _stacks(cloudformation, nested_id, None, f"{path}{resource.get('LogicalResourceId', '?')}/")
-            resource["UndecidedParameters"] = undecided_parameters(cloudformation, nested_id, nested[0].parameters)
+            if resource.get("Action") in UPDATES:
+                resource["UndecidedParameters"] = undecided_parameters(cloudformation, nested_id, nested[0].parameters)
             stacks += nested
     return stacks
 

@@ -275,7 +275,7 @@ def _reasons(
         yield _removed_or_replaced(item, policy, retained)
     if item.unresolved and not policy.conditional and not superseded:
         yield f"it may be replaced because of {', '.join(item.unresolved)}: {UNRESOLVED}"
-    if not policy.dynamic and item.resource.get("Action") in UPDATES:
+    if not policy.dynamic:
         yield _undecided(item.resource.get("UndecidedParameters") or [])
     yield from in_place
     if policy.drift == "reject":

@@ -5,8 +5,10 @@ outputs, and passes placeholders. It evaluates conditions with them, so the chan
 removes or changes a resource.
 """
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .api_types import StackParameter
@@ -16,6 +18,10 @@ from .lossy_conditions import REFERENCE
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
+TOKEN = re.compile(r"""\w[\w:]*|(?<![\w'"\\])(?:''|"")(?!['"])""")  # of JSON and YAML
+# Comparisons of a parameter with an empty text, as tokens. Neither placeholders nor IDs are empty.
+IS_EMPTY = re.compile(r"""Equals:?(?: Ref:? \w+ (?:''|"")| (?:''|"") Ref:? \w+)(?= |$)""")
+
 
 def undecided_parameters(
     cloudformation: "CloudFormationClient", change_set_id: str, parameters: Iterable[StackParameter]
@@ -24,9 +30,10 @@ def undecided_parameters(
     hidden = [parameter["ParameterKey"] for parameter in parameters if _is_hidden(parameter)]
     if not hidden:
         return []
-    response = cloudformation.get_template(ChangeSetName=change_set_id, TemplateStage="Processed")
-    conditions = _conditions(response["TemplateBody"])
-    return [name for name in hidden if re.search(rf"\b{re.escape(name)}\b", conditions)]
+    response = cloudformation.get_template(ChangeSetName=change_set_id, TemplateStage="Original")
+    tokens = " ".join(TOKEN.findall(_conditions(response["TemplateBody"])))
+    used = set(IS_EMPTY.sub("", tokens).split())
+    return [name for name in hidden if name in used]
 
 
 def _is_hidden(parameter: StackParameter) -> bool:
@@ -35,16 +42,13 @@ def _is_hidden(parameter: StackParameter) -> bool:
 
 
 def _conditions(template: Mapping[str, object] | str) -> str:
-    """Return the section of a template; boto3 returns YAML as text."""
-    if isinstance(template, str):
-        return "\n".join(_section(template, "Conditions"))
-    return str(template.get("Conditions", ""))
-
-
-def _section(template: str, name: str) -> Iterator[str]:
-    is_inside = False
-    for line in template.splitlines():
+    """Return the section of a template; boto3 returns YAML as text, of which an unusual form is returned whole."""
+    if not isinstance(template, str):
+        return json.dumps(template.get("Conditions"))
+    sections: dict[str, list[str]] = defaultdict(list)
+    key = ""
+    for line in template.removeprefix("\ufeff").splitlines():
         if line and line[0] not in " \t#":
-            is_inside = line.partition(":")[0].strip("\"' ") == name
-        if is_inside:
-            yield line
+            key = line.partition(":")[0].strip("\"' ")
+        sections[key].append(line)
+    return "\n".join(sections["Conditions"]) if "Resources" in sections else template

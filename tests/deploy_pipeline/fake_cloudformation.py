@@ -145,7 +145,7 @@ class FakeCloudFormation(FakeClient):
 
     def get_template(self, ChangeSetName: str, TemplateStage: str) -> dict[str, Any]:
         self._called("get_template")
-        assert TemplateStage == "Processed", "macros can add conditions"
+        assert TemplateStage == "Original", "always available"
         return {"TemplateBody": self.templates[ChangeSetName]}
 
     def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """CloudFormation evaluates conditions of nested stacks with placeholders, so their change sets can omit changes."""
 
+import json
 from typing import Any
 
 import pytest
@@ -31,6 +32,9 @@ Parameters:
 Resources:
   Table: {Type: AWS::DynamoDB::Table, Condition: NotProd, Properties: {TableName: !Ref StageName}}
 """
+INDENTED = "".join(f"  {line}\n" for line in YAML.splitlines())
+# As boto3 returns JSON that begins with a byte-order mark, which CloudFormation keeps.
+MARKED = f"\ufeff{json.dumps(TEMPLATE, indent=2)}"
 WHY = "its conditions use parameters whose values are not visible: Stage"
 
 
@@ -62,9 +66,60 @@ def test_condition_with_value_that_is_not_visible_is_unsafe(value: str, template
     assert [(item["logicalId"], item["reason"]) for item in result["violations"]] == [("Data", WHY)]
 
 
+@pytest.mark.parametrize(
+    "template", [INDENTED, MARKED, "\ufeffConditions: {A: !Equals [!Ref Stage, a]}\nResources: {}"]
+)
+def test_condition_in_unusual_template_is_found(template: str) -> None:
+    assert not inspected(FakeCloudFormation(), {"Stage": PLACEHOLDER}, template)["safe"]
+
+
 @pytest.mark.parametrize("template", [TEMPLATE, YAML, {"Resources": {}}, "Resources: {}"])
 def test_value_that_no_condition_uses_is_safe(template: Any) -> None:
     assert inspected(FakeCloudFormation(), {"Stage": "prod", "StageName": PLACEHOLDER}, template)["safe"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "!Not [!Equals [!Ref Stage, '']]",
+        '!Equals ["", !Ref Stage]',
+        "{Fn::Equals: [{Ref: Stage}, '']}",
+        "\n    Fn::Equals:\n      - !Ref Stage\n      - ''",
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": "Stage"}, ""]}]},
+        {"Fn::Equals": ["", {"Ref": "Stage"}]},
+    ],
+)
+def test_comparison_with_empty_text_is_safe(condition: Any) -> None:
+    """Optional parameters are common, and neither the placeholder nor the ID that replaces it is empty."""
+
+    def template(*conditions: Any) -> Any:
+        if isinstance(condition, str):
+            return "\n".join(
+                ["Conditions:", *(f"  C{i}: {item}" for i, item in enumerate(conditions)), "Resources: {}"]
+            )
+        return {"Conditions": {f"C{i}": item for i, item in enumerate(conditions)}, "Resources": {}}
+
+    values = {"Stage": PLACEHOLDER}
+    assert inspected(FakeCloudFormation(), values, template(condition))["safe"]
+    other = "!Equals [!Ref Stage, prod]" if isinstance(condition, str) else {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+    assert not inspected(FakeCloudFormation(), values, template(condition, other))["safe"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "!Equals [!Ref Stage, ' ']",
+        "!Equals [!Ref Stage, '-']",
+        "!Equals [!Ref Stage, '''']",
+        "!Equals [!Join ['', [!Ref Stage, x]], prod]",
+        "!Equals [!Select [0, !Ref Stage], '']",
+        "!Equals ['', !Sub '${Stage}']",
+        "!Equals [!Ref Other, !Ref Stage]",
+    ],
+)
+def test_other_comparison_is_unsafe(condition: str) -> None:
+    template = f"Conditions:\n  A: {condition}\n  B: !Equals ['', !Ref Other]\nResources: {{}}"
+    assert not inspected(FakeCloudFormation(), {"Stage": PLACEHOLDER}, template)["safe"]
 
 
 def test_template_is_read_only_if_a_value_is_not_visible() -> None:
