@@ -18,9 +18,10 @@ from .lossy_conditions import REFERENCE
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
 
-TOKEN = re.compile(r"""\w[\w:]*|(?<![\w'"\\])(?:''|"")(?!['"])""")  # of JSON and YAML
-# Comparisons of a parameter with an empty text, as tokens. Neither placeholders nor IDs are empty.
-IS_EMPTY = re.compile(r"""Equals:?(?: Ref:? \w+ (?:''|"")| (?:''|"") Ref:? \w+)(?= |$)""")
+# Of JSON and YAML, without their punctuation; also of comments, so that these are no part of a comparison.
+TOKEN = re.compile(r"""!?\w[\w:]*|(?<![\w'"\\])(?:''|"")(?!['"])|[^\s\w\[\]{},:!'"-]""")
+# Comparisons of a parameter with an empty text. Neither placeholders nor IDs are empty.
+IS_EMPTY = re.compile(r"""(?<!\S)(?:!|Fn::)Equals:?(?: !?Ref:? \w+ (?:''|"")| (?:''|"") !?Ref:? \w+)(?!\S)""")
 
 
 def undecided_parameters(
@@ -42,13 +43,15 @@ def _is_hidden(parameter: StackParameter) -> bool:
 
 
 def _conditions(template: Mapping[str, object] | str) -> str:
-    """Return the section of a template; boto3 returns YAML as text, of which an unusual form is returned whole."""
+    """Return the section of a template. boto3 returns YAML as text; a text of another form is returned whole."""
     if not isinstance(template, str):
         return json.dumps(template.get("Conditions"))
     sections: dict[str, list[str]] = defaultdict(list)
     key = ""
-    for line in template.removeprefix("\ufeff").splitlines():
+    text = template.removeprefix("\ufeff")
+    for line in text.split("\n"):
         if line and line[0] not in " \t#":
             key = line.partition(":")[0].strip("\"' ")
         sections[key].append(line)
-    return "\n".join(sections["Conditions"]) if "Resources" in sections else template
+    is_usual = "Resources" in sections and not text.lstrip().startswith("{")
+    return "\n".join(sections["Conditions"]) if is_usual else text

@@ -32,9 +32,9 @@ Parameters:
 Resources:
   Table: {Type: AWS::DynamoDB::Table, Condition: NotProd, Properties: {TableName: !Ref StageName}}
 """
-INDENTED = "".join(f"  {line}\n" for line in YAML.splitlines())
+INDENTED = "".join(f"  {line}\n" for line in ["Resources: {}", *YAML.splitlines()])
 # As boto3 returns JSON that begins with a byte-order mark, which CloudFormation keeps.
-MARKED = f"\ufeff{json.dumps(TEMPLATE, indent=2)}"
+MARKED = [f"\ufeff{json.dumps(TEMPLATE, indent=indent)}" for indent in (None, 0, 2)]
 WHY = "its conditions use parameters whose values are not visible: Stage"
 
 
@@ -67,7 +67,7 @@ def test_condition_with_value_that_is_not_visible_is_unsafe(value: str, template
 
 
 @pytest.mark.parametrize(
-    "template", [INDENTED, MARKED, "\ufeffConditions: {A: !Equals [!Ref Stage, a]}\nResources: {}"]
+    "template", [INDENTED, *MARKED, "\ufeffConditions: {A: !Equals [!Ref Stage, a]}\nResources: {}"]
 )
 def test_condition_in_unusual_template_is_found(template: str) -> None:
     assert not inspected(FakeCloudFormation(), {"Stage": PLACEHOLDER}, template)["safe"]
@@ -115,6 +115,10 @@ def test_comparison_with_empty_text_is_safe(condition: Any) -> None:
         "!Equals [!Select [0, !Ref Stage], '']",
         "!Equals ['', !Sub '${Stage}']",
         "!Equals [!Ref Other, !Ref Stage]",
+        "!Equals [!Join ['', [!Ref Equals, !Ref Stage]], '']",
+        "!Equals [!Ref Stage, '*'] # '' in tests",
+        "\n    Fn::Equals:\n      - !Ref Stage # '' in tests\n      - prod",
+        "\n    Fn::Equals:\n      # - ''\n      - !Ref Stage\n      - prod",
     ],
 )
 def test_other_comparison_is_unsafe(condition: str) -> None:
