@@ -50,7 +50,7 @@ def _conditions(template: Mapping[str, object] | str) -> str:
     key = ""
     text = template.removeprefix("\ufeff")
     for line in text.split("\n"):
-        if line and line[0] not in " \t#":
+        if line.strip() and line[0] not in " \t#":
             key = line.partition(":")[0].strip("\"' ")
         sections[key].append(line)
     is_usual = "Resources" in sections and not text.lstrip().startswith("{")

@@ -67,7 +67,8 @@ def test_condition_with_value_that_is_not_visible_is_unsafe(value: str, template
 
 
 @pytest.mark.parametrize(
-    "template", [INDENTED, *MARKED, "\ufeffConditions: {A: !Equals [!Ref Stage, a]}\nResources: {}"]
+    "template",
+    [INDENTED, *MARKED, YAML.replace("\n", "\r\n"), "\ufeffConditions: {A: !Equals [!Ref Stage, a]}\nResources: {}"],
 )
 def test_condition_in_unusual_template_is_found(template: str) -> None:
     assert not inspected(FakeCloudFormation(), {"Stage": PLACEHOLDER}, template)["safe"]
