@@ -70,10 +70,10 @@ destroy: setup ## destroy a stack in your AWS account: make destroy STACK=Static
 	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
 	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
 	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
-	    echo "To name a Region that is no longer in multi_region_api:regions:"; \
+	    echo "To name a stack of other settings, pass them, such as a Region that is no longer in multi_region_api:regions:"; \
 	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
 	@$(CDK) destroy "$(STACK)" $(ARGS) || \
-	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after a few minutes."; exit 1; }
+	  { echo "cdk destroy failed; its message is above. Without a terminal, add ARGS=--force. If a certificate is still in use, run the same command again after a few minutes."; exit 1; }
 
 #@ Develop
 
@@ -82,7 +82,7 @@ setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and t
 
 .venv/done: locks/requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing). Use another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/requirements-dev.txt \
@@ -171,13 +171,14 @@ pictures: setup analysis ## update the screenshots in docs/ (needs chromium and 
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/cost_control.svg cost_control
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
-	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@for name in dev analysis audit bench generators sbom; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r locks/requirements-lock.txt
+	@for name in dev analysis audit bench generators lock sbom; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/requirements-$$name.txt; done
 
-sbom: .cache/sbom/done ## write sbom.cdx.json: all Python and npm packages, and actions, of the last commit as CycloneDX
+sbom: .cache/sbom/done ## write sbom.cdx.json: the Python and npm packages, and actions, of the last commit as CycloneDX
 	@rm -rf .cache/sbom/commit && mkdir .cache/sbom/commit && git archive HEAD | tar -x -C .cache/sbom/commit
-	@SYFT_JAVASCRIPT_INCLUDE_DEV_DEPENDENCIES=true SYFT_CHECK_FOR_APP_UPDATE=false \
+	@SYFT_CACHE_DIR=.cache/syft SYFT_JAVASCRIPT_INCLUDE_DEV_DEPENDENCIES=true SYFT_CHECK_FOR_APP_UPDATE=false \
 	  .cache/sbom/venv/bin/syft scan --quiet dir:.cache/sbom/commit --source-name aws-reference-architectures \
 	  --source-version "$$(git rev-parse HEAD)" --output cyclonedx-json=sbom.cdx.json
 	@echo "The SBOM is in sbom.cdx.json."

@@ -36,7 +36,7 @@ UP = (
     "Deploy the stacks, print their outputs and sample commands, and keep running until Ctrl-C. "
     "Type a system's name to run its walkthrough."
 )
-LONG_LINK = re.compile(r"(https://\S{44})\S+")
+LONG_LINK = re.compile(r"""(https://\S{44})\S*[^\s.,;:'")]""")  # without punctuation after it
 HINT = "Type the name of a system to run its walkthrough. Press Ctrl-C to stop the sandbox."
 console = Console(highlight=False, soft_wrap=True)
 

@@ -15,7 +15,7 @@ VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "
 TEMPLATE = Path("assets/deploy_pipeline/app/template.yaml")
 # A stack, and headings and commands with its outputs, and with what `usage` adds to them.
 SYSTEM_USAGE = {
-    "static_site": ("StaticSite", "The site (any URL works this way):\n  {curl} {Url}"),
+    "static_site": ("StaticSite", "The site (other paths work this way, too):\n  {curl} {Url}"),
     "multi_region_api": (
         "MultiRegionApi-us-east-1",
         """\

@@ -29,8 +29,8 @@ def test_table_shows_each_step_with_its_result_and_seconds() -> None:
 
 def test_table_shortens_long_links() -> None:
     link = "https://us-east-1.console.aws.amazon.com/s3/object/bucket?prefix=reports/deploy.md"
-    (_, (_, observed, _)) = rows_of(Result("Deploy", f"updated, see {link} and https://example.com/", 1.0))
-    assert observed == f"updated, see {link[:52]}… and https://example.com/"
+    (_, (_, observed, _)) = rows_of(Result("Deploy", f'updated, see "{link}"; and https://example.com/', 1.0))
+    assert observed == f'updated, see "{link[:52]}…"; and https://example.com/'
 
 
 def test_several_systems_can_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
