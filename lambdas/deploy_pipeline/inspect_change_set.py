@@ -1,8 +1,8 @@
 """Inspect a change set from the command line, as the pipeline does, without executing it.
 
 Prints the unsafe changes. Exit status: 0 if the change set is safe or has no changes, 1 if a change is unsafe, 2 if the
-change set cannot be inspected. The caller needs cloudformation:DescribeChangeSet, DescribeEvents, DescribeType and
-ListStackResources.
+change set cannot be inspected. The caller needs cloudformation:DescribeChangeSet, DescribeEvents, DescribeType,
+GetTemplate and ListStackResources.
 """
 
 import argparse

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from lambdas.deploy_pipeline import inspect_change_set
 from settings.deploy_pipeline import SAMPLE_PERMISSIONS
 
-from ..conftest import Assembly, as_list, resources_of_type, synthesize
+from ..conftest import ROOT, Assembly, as_list, resources_of_type, synthesize
 from .template_queries import (
     granted_actions,
     is_allowed,
@@ -243,6 +244,14 @@ def test_functions_cannot_change_stacks(template: dict[str, Any]) -> None:
         role = logical_id(template, "AWS::IAM::Role", word)
         prefix = "cloudformation:"
         assert {a.removeprefix(prefix) for a in granted_actions(template, role) if a.startswith(prefix)} == calls, word
+
+
+def test_documents_list_the_permissions_of_the_inspection(template: dict[str, Any]) -> None:
+    actions = granted_actions(template, logical_id(template, "AWS::IAM::Role", "ChangeSetRole"))
+    calls = {action.removeprefix("cloudformation:") for action in actions if action.startswith("cloudformation:")}
+    page = (ROOT / "docs" / "deploy_pipeline.md").read_text().partition("### Inspect a change set yourself")[2]
+    for text in (inspect_change_set.__doc__ or "", page.partition("```yaml")[0]):
+        assert {call for call in calls if call not in text} == set()
 
 
 def test_trigger_has_only_needed_permissions(template: dict[str, Any]) -> None:
